@@ -290,4 +290,13 @@ struct lwc_syscall_args {
 /* On a snapshot. */
 #define LWC_IOC_ROLLBACK	_IOW(LWC_IOC_MAGIC, 0x20, struct lwc_rollback_args)
 
+/*
+ * On a context or a snapshot, even of another process or without any right:
+ * which of the two it is. It changes nothing, so a library may ask it of any
+ * file before it trusts a descriptor (another file answers ENOTTY).
+ */
+#define LWC_IOC_KIND		_IO(LWC_IOC_MAGIC, 0x21)
+#define LWC_KIND_CONTEXT	0
+#define LWC_KIND_SNAPSHOT	1
+
 #endif /* _UAPI_LINUX_LWC_H */
