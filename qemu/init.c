@@ -363,7 +363,10 @@ static void set_up_system(void)
 	setrlimit(RLIMIT_NOFILE, &files);
 }
 
-/* What the sysusers file does where packages are installed. (No getgrnam: NSS is not for static programs.) */
+/*
+ * What the sysusers file does where packages are installed. (No getgrnam: NSS is
+ * not for static programs.)
+ */
 static gid_t group_id(void)
 {
 	FILE *f = fopen("/etc/group", "a+e");
