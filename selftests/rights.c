@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Descriptors of contexts as capabilities: lwc_self, lwc_restrict, lwc_close, and
+ * how long a context lives. Rights that are gone must never come back, and a
+ * context must not outlive the last that holds it.
+ */
+#include "test.h"
+
+LWC_TEST(self)
+{
+	int fd = lwc_self(), ctx;
+
+	ASSERT_LE(3, fd);
+	EXPECT_EQ(FD_CLOEXEC, fcntl(fd, F_GETFD));
+	CONTEXT(ctx) {
+		int me = lwc_self(), seen = open_descriptors();
+
+		EXPECT_LE(3, me);
+		EXPECT_EQ(0, lwc_close(me));
+		EXPECT_EQ(seen - 1, open_descriptors());
+		in.reply = 1;
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_EQ(1, CALL(ctx, 0));
+	EXPECT_EQ(0, lwc_close(fd));
+	EXPECT_FALSE(is_open(fd));
+}
+
+/* In somebody else's table it is a way in, with all rights but one. */
+LWC_TEST(self_is_handed_out)
+{
+	int giver, taker, pair[2];
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	CONTEXT(giver) {
+		if (!in.ev.arg) {
+			int me = lwc_self();
+
+			ASSERT_LE(3, me);
+			in.reply = send_descriptor(pair[0], me);
+			lwc_close(me);
+		} else {
+			in.reply = in.ev.arg + 1;
+		}
+	}
+	ASSERT_LE(0, giver);
+	CONTEXT(taker) {
+		int other = take_descriptor(pair[1]);
+		uint64_t args[6] = { 0 };
+
+		ASSERT_LE(0, other);
+		EXPECT_EQ(8, CALL(other, 7));
+		EXPECT_GT(0, lwc_syscall(other, LWC_USE_FILES, SYS_getpid, args));
+		EXPECT_EQ(0, lwc_restrict(other, LWC_MAY_SWITCH, NULL, 0));
+		EXPECT_EQ(9, CALL(other, 8));
+		lwc_close(other);
+		in.reply = 1;
+	}
+	ASSERT_LE(0, taker);
+	EXPECT_EQ(0, CALL(giver, 0));
+	EXPECT_EQ(1, CALL(taker, 0));
+	EXPECT_EQ(8, CALL(giver, 7));
+}
+
+/* A context that holds only itself is held by nobody. */
+LWC_TEST(self_is_weak)
+{
+	long before;
+	int ctx;
+
+	CONTEXT(ctx) {
+	}
+	ASSERT_LE(0, ctx);
+	before = counter("contexts");
+	lwc_close(ctx);
+	EXPECT_EQ(before - 1, contexts_settle(before - 1));
+	CONTEXT(ctx) {
+		in.reply = lwc_self();
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_LE(3, (int)CALL(ctx, 0));
+	EXPECT_EQ(before, counter("contexts"));
+	lwc_close(ctx);
+	EXPECT_EQ(before - 1, contexts_settle(before - 1));
+}
+
+LWC_TEST(restrict_one_by_one)
+{
+	struct lwc_event ev;
+	int ctx;
+
+	CONTEXT(ctx) {
+		in.reply = 1;
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_EQ(0, lwc_restrict(ctx, ALL_RIGHTS, NULL, 0));
+	ASSERT_EQ(0, lwc_renew(ctx, 0, &ev));
+	if (ev.reason == LWC_EV_SWITCH) {
+		for (;;)
+			lwc_switch(ev.caller, 0, 2, &ev);
+	}
+	EXPECT_EQ(2, CALL(ctx, 0));
+	EXPECT_EQ(0, lwc_restrict(ctx, ALL_RIGHTS & ~LWC_MAY_KEEP, NULL, 0));
+	EXPECT_ERR(lwc_renew, EPERM, lwc_renew(ctx, 0, &ev));
+	EXPECT_EQ(2, CALL(ctx, 0));
+	EXPECT_EQ(0, lwc_restrict(ctx, LWC_MAY_SWITCH, NULL, 0));
+	EXPECT_ERR(lwc_restrict, EPERM, lwc_restrict(ctx, LWC_MAY_SWITCH, NULL, 0));
+	EXPECT_ERR(lwc_restrict, EPERM, lwc_restrict(ctx, 0, NULL, 0));
+	EXPECT_EQ(2, CALL(ctx, 0));
+}
+
+LWC_TEST(rights_never_come_back)
+{
+	struct lwc_event ev;
+	int ctx;
+
+	CONTEXT(ctx) {
+		in.reply = 1;
+	}
+	ASSERT_LE(0, ctx);
+	ASSERT_EQ(0, lwc_restrict(ctx, LWC_MAY_RESTRICT, NULL, 0));
+	EXPECT_ERR(lwc_switch, EPERM, lwc_switch(ctx, 0, 0, &ev));
+	/* Asked for again: whatever the answer, they are not there. */
+	lwc_restrict(ctx, ALL_RIGHTS, NULL, 0);
+	EXPECT_ERR(lwc_switch, EPERM, lwc_switch(ctx, 0, 0, &ev));
+	EXPECT_ERR(lwc_renew, EPERM, lwc_renew(ctx, 0, &ev));
+	EXPECT_EQ(0, lwc_restrict(ctx, 0, NULL, 0));
+	EXPECT_ERR(lwc_restrict, EPERM, lwc_restrict(ctx, ALL_RIGHTS, NULL, 0));
+	EXPECT_EQ(0, lwc_close(ctx));
+}
+
+/* Duplicates share rights; other descriptors of the same context do not. */
+LWC_TEST(duplicates_share_rights)
+{
+	int ctx, copy, far, status, pair[2];
+	struct lwc_event ev;
+
+	CONTEXT(ctx) {
+		in.reply = 1;
+	}
+	ASSERT_LE(0, ctx);
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	copy = dup(ctx);
+	ASSERT_EQ(0, send_descriptor(pair[0], ctx));
+	far = take_descriptor(pair[1]);
+	ASSERT_LE(0, far);
+	EXPECT_EQ(1, CALL(copy, 0));
+	EXPECT_EQ(1, CALL(far, 0));
+	ASSERT_EQ(0, lwc_restrict(copy, LWC_MAY_KEEP | LWC_MAY_RESTRICT, NULL, 0));
+	EXPECT_ERR(lwc_switch, EPERM, lwc_switch(ctx, 0, 0, &ev));
+	EXPECT_ERR(lwc_switch, EPERM, lwc_switch(copy, 0, 0, &ev));
+	EXPECT_ERR(lwc_switch, EPERM, lwc_switch(far, 0, 0, &ev));
+	/* The copy in a forked child is the same open descriptor, and useless. */
+	IN_CHILD(status) {
+		EXPECT_ERR(lwc_restrict, ESRCH, lwc_restrict(ctx, 0, NULL, 0));
+	}
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(0, lwc_restrict(ctx, LWC_MAY_RESTRICT, NULL, 0));
+}
+
+LWC_TEST(restrict_bad_arguments)
+{
+	struct lwc_spec spec = { LWC_MEMORY, LWC_COW, 0, 0, UINT64_MAX };
+	struct lwc_spec bad = { LWC_MEMORY, LWC_COW, 0, 5, 5 };
+	struct {
+		struct lwc_restrict_args a;
+		uint64_t tail[1];
+	} big = { 0 };
+	struct lwc_event ev;
+	int ctx, i;
+
+	CONTEXT(ctx) {
+		in.reply = 1;
+	}
+	ASSERT_LE(0, ctx);
+	for (i = 5; i < 32; i++)
+		EXPECT_ERR(lwc_restrict, EINVAL, lwc_restrict(ctx, 1u << i, NULL, 0));
+	EXPECT_ERR(lwc_restrict, EFAULT, lwc_restrict(ctx, ALL_RIGHTS, NULL, 1));
+	EXPECT_ERR(lwc_restrict, EFAULT, lwc_restrict(ctx, ALL_RIGHTS, KERNEL_POINTER, 1));
+	EXPECT_ERR(lwc_restrict, EFAULT, lwc_restrict(ctx, ALL_RIGHTS, unmapped_pointer(), 1));
+	EXPECT_ERR(lwc_restrict, E2BIG, lwc_restrict(ctx, ALL_RIGHTS, &spec, LWC_MAX_SPECS + 1));
+	EXPECT_ERR(lwc_restrict, EINVAL, lwc_restrict(ctx, ALL_RIGHTS, &bad, 1));
+	EXPECT_ERR(lwc_restrict, EOPNOTSUPP, lwc_restrict(ctx, ALL_RIGHTS, &spec, 1));
+	EXPECT_ERR(lwc_restrict, EBADF, lwc_restrict(-1, ALL_RIGHTS, NULL, 0));
+	EXPECT_ERR(lwc_restrict, EBADF, lwc_restrict(1, ALL_RIGHTS, NULL, 0));
+	EXPECT_ERR(lwc_restrict, EBADF, lwc_restrict(800, ALL_RIGHTS, NULL, 0));
+	EXPECT_EQ(-EINVAL, raw_ioctl(ctx, LWC_IOC_RESTRICT, &big));
+	big.a.size = sizeof(big.a) - 8;
+	EXPECT_EQ(-EINVAL, raw_ioctl(ctx, LWC_IOC_RESTRICT, &big));
+	big.a.size = sizeof(big);
+	big.tail[0] = 1;
+	EXPECT_EQ(-E2BIG, raw_ioctl(ctx, LWC_IOC_RESTRICT, &big));
+	big.a.size = sizeof(big.a);
+	big.a.reserved = 1;
+	EXPECT_EQ(-EINVAL, raw_ioctl(ctx, LWC_IOC_RESTRICT, &big));
+	EXPECT_EQ(-EFAULT, raw_ioctl(ctx, LWC_IOC_RESTRICT, unmapped_pointer()));
+	/* None of these took anything away. */
+	EXPECT_EQ(1, CALL(ctx, 0));
+	ASSERT_EQ(0, lwc_renew(ctx, 0, &ev));
+	if (ev.reason == LWC_EV_SWITCH) {
+		for (;;)
+			lwc_switch(ev.caller, 0, 2, &ev);
+	}
+	big.a.reserved = 0;
+	big.a.size = sizeof(big);
+	big.tail[0] = 0;
+	big.a.rights = 0;
+	EXPECT_EQ(0, raw_ioctl(ctx, LWC_IOC_RESTRICT, &big));
+	EXPECT_ERR(lwc_switch, EPERM, lwc_switch(ctx, 0, 0, &ev));
+	ASSERT_EQ(0, lwc_snapshot(-1, 0, &ev));
+	EXPECT_ERR(lwc_restrict, EINVAL, lwc_restrict(ev.created, 0, NULL, 0));
+	lwc_close(ev.created);
+}
+
+LWC_TEST(close_ends_it)
+{
+	long before;
+	int ctx, copy;
+
+	CONTEXT(ctx) {
+	}
+	ASSERT_LE(0, ctx);
+	CALL(ctx, 0);
+	before = counter("contexts");
+	copy = dup(ctx);
+	EXPECT_EQ(0, lwc_close(ctx));
+	msleep(20);
+	EXPECT_EQ(before, counter("contexts"));
+	CALL(copy, 0);
+	EXPECT_EQ(0, close(copy));
+	EXPECT_EQ(before - 1, contexts_settle(before - 1));
+}
+
+/* By whatever way a descriptor goes. */
+LWC_TEST(closed_otherwise)
+{
+	struct lwc_event ev;
+	long before;
+	int ctx[3], i;
+
+	for (i = 0; i < 3; i++) {
+		CONTEXT(ctx[i]) {
+		}
+		ASSERT_LE(0, ctx[i]);
+	}
+	before = counter("contexts");
+	ASSERT_EQ(ctx[0], dup2(2, ctx[0]));
+	EXPECT_EQ(before - 1, contexts_settle(before - 1));
+	ASSERT_EQ(0, syscall(SYS_close_range, ctx[1], ctx[1], 0));
+	EXPECT_EQ(before - 2, contexts_settle(before - 2));
+	EXPECT_ERR(lwc_switch, EBADF, lwc_switch(ctx[0], 0, 0, &ev));
+	EXPECT_ERR(lwc_switch, EBADF, lwc_switch(ctx[1], 0, 0, &ev));
+	CALL(ctx[2], 0);
+}
+
+LWC_TEST(close_bad_arguments)
+{
+	int ctx, dev = open("/dev/null", O_RDONLY);
+
+	EXPECT_ERR(lwc_close, EBADF, lwc_close(-1));
+	EXPECT_ERR(lwc_close, EBADF, lwc_close(900));
+	EXPECT_ERR(lwc_close, EBADF, lwc_close(dev));
+	EXPECT_TRUE(is_open(dev));
+	EXPECT_ERR(lwc_close, EBADF, lwc_close(2));
+	EXPECT_TRUE(is_open(2));
+	CONTEXT(ctx) {
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_EQ(0, lwc_close(ctx));
+	EXPECT_ERR(lwc_close, EBADF, lwc_close(ctx));
+}
+
+/* Closed while a thread that was started inside is still there: it goes with that thread. */
+static void *wait_inside(void *arg)
+{
+	(void)arg;
+	shm[1] = 1;
+	while (shm[1] == 1)
+		msleep(1);
+	/* Still in one piece. */
+	shm[2] = getpid();
+	shm[1] = 3;
+	return NULL;
+}
+
+LWC_TEST(closed_with_a_thread_inside)
+{
+	long before;
+	int ctx;
+
+	CONTEXT(ctx) {
+		pthread_t t;
+
+		ASSERT_EQ(0, pthread_create(&t, NULL, wait_inside, NULL));
+		pthread_detach(t);
+		while (shm[1] != 1)
+			msleep(1);
+	}
+	ASSERT_LE(0, ctx);
+	CALL(ctx, 0);
+	before = counter("contexts");
+	ASSERT_EQ(0, lwc_close(ctx));
+	msleep(50);
+	EXPECT_EQ(before, counter("contexts"));
+	shm[1] = 2;
+	while (shm[1] != 3)
+		msleep(1);
+	EXPECT_EQ(before - 1, contexts_settle(before - 1));
+	EXPECT_EQ(getpid(), shm[2]);
+}
+
+/* Two that hold each other, and nobody else holds either: gone at exit at the latest. */
+LWC_TEST(ring)
+{
+	long before = counter("contexts");
+	int status;
+
+	IN_CHILD(status) {
+		int a, b, pair[2], i;
+
+		ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+		for (i = 0; i < 5; i++) {
+			CONTEXT(a) {
+				in.reply = take_descriptor(pair[1]);
+			}
+			ASSERT_LE(0, a);
+			CONTEXT(b) {
+				in.reply = take_descriptor(pair[1]);
+			}
+			ASSERT_LE(0, b);
+			ASSERT_EQ(0, send_descriptor(pair[0], b));
+			EXPECT_LE(3, (int)CALL(a, 0));
+			ASSERT_EQ(0, send_descriptor(pair[0], a));
+			EXPECT_LE(3, (int)CALL(b, 0));
+			lwc_close(a);
+			lwc_close(b);
+		}
+	}
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(before, contexts_settle(before));
+}
+
+/* In flight in a socket that nobody reads any more. */
+LWC_TEST(lost_in_a_socket)
+{
+	long before = counter("contexts");
+	int status;
+
+	IN_CHILD(status) {
+		int ctx, pair[2];
+
+		ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+		CONTEXT(ctx) {
+		}
+		ASSERT_LE(0, ctx);
+		CALL(ctx, 0);
+		ASSERT_EQ(0, send_descriptor(pair[0], ctx));
+		/* The socket's own end travels in itself. */
+		ASSERT_EQ(0, send_descriptor(pair[0], pair[1]));
+		ASSERT_EQ(0, send_descriptor(pair[1], pair[0]));
+		lwc_close(ctx);
+	}
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(before, contexts_settle(before));
+}
+
+/* Calls that are not finished check what they are given all the same. */
+LWC_TEST(unfinished_calls)
+{
+	struct lwc_spec spec = { LWC_MEMORY, LWC_COW, 0, 0, UINT64_MAX };
+	struct lwc_spec bad = { LWC_MEMORY, LWC_COW, 0, 4096, 4096 };
+	uint64_t args[6] = { 0 };
+	int ctx;
+
+	CONTEXT(ctx) {
+		in.reply = 1;
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_ERR(lwc_keep, EBADF, lwc_keep(-1));
+	EXPECT_ERR(lwc_keep, EBADF, lwc_keep(0));
+	EXPECT_ERR(lwc_keep, EOPNOTSUPP, lwc_keep(ctx));
+	EXPECT_ERR(lwc_overlay, EBADF, lwc_overlay(-1, &spec, 1));
+	EXPECT_ERR(lwc_overlay, EBADF, lwc_overlay(0, &spec, 1));
+	EXPECT_ERR(lwc_overlay, EFAULT, lwc_overlay(ctx, NULL, 1));
+	EXPECT_ERR(lwc_overlay, EFAULT, lwc_overlay(ctx, KERNEL_POINTER, 1));
+	EXPECT_ERR(lwc_overlay, E2BIG, lwc_overlay(ctx, &spec, LWC_MAX_SPECS + 1));
+	EXPECT_ERR(lwc_overlay, EINVAL, lwc_overlay(ctx, &bad, 1));
+	EXPECT_ERR(lwc_overlay, EOPNOTSUPP, lwc_overlay(ctx, &spec, 1));
+	EXPECT_ERR(lwc_syscall, EBADF, lwc_syscall(-1, 0, SYS_getpid, args));
+	EXPECT_ERR(lwc_syscall, EBADF, lwc_syscall(0, 0, SYS_getpid, args));
+	EXPECT_ERR(lwc_syscall, EFAULT, lwc_syscall(ctx, LWC_USE_FILES, SYS_getpid, NULL));
+	EXPECT_ERR(lwc_syscall, EINVAL, lwc_syscall(ctx, 8, SYS_getpid, args));
+	EXPECT_ERR(lwc_syscall, EOPNOTSUPP, lwc_syscall(ctx, LWC_USE_FILES, SYS_getpid, args));
+	EXPECT_EQ(1, CALL(ctx, 0));
+}
+
+TEST_HARNESS_MAIN
