@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * context.c - contexts, their descriptors, who keeps them alive.
+ *
+ * Must never put an mm or a file table while a process's lock is held: that
+ * runs drivers' code. It goes on a list of the doomed and is buried later.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/xarray.h>
+
+#include "broken.h"
+#include "context.h"
+#include "files.h"
+#include "kernel/compat.h"
+#include "mm.h"
+#include "place.h"
+#include "process.h"
+#include "snapshot.h"
+#include "stats.h"
+#include "view.h"
+
+unsigned int lwc_max_contexts = 1024;
+module_param_named(max_contexts, lwc_max_contexts, uint, 0644);
+MODULE_PARM_DESC(max_contexts, "contexts and snapshots that one process may have");
+
+static unsigned int max_contexts_per_user = 16384;
+module_param(max_contexts_per_user, uint, 0644);
+MODULE_PARM_DESC(max_contexts_per_user, "contexts and snapshots that one user may have");
+
+static bool enabled = true;
+module_param(enabled, bool, 0644);
+MODULE_PARM_DESC(enabled, "0: no new contexts and snapshots (EPERM)");
+
+/* How many each user has: uid -> xa_mk_value(count). */
+static DEFINE_XARRAY(users);
+static DEFINE_MUTEX(users_lock);
+
+static int charge_user(kuid_t user)
+{
+	unsigned long count;
+	void *entry;
+	int err = 0;
+
+	mutex_lock(&users_lock);
+	entry = xa_load(&users, __kuid_val(user));
+	count = entry ? xa_to_value(entry) : 0;
+	if (count >= READ_ONCE(max_contexts_per_user))
+		err = -EAGAIN;
+	else
+		err = xa_err(xa_store(&users, __kuid_val(user), xa_mk_value(count + 1),
+				      GFP_KERNEL));
+	mutex_unlock(&users_lock);
+	return err;
+}
+
+static void uncharge_user(kuid_t user)
+{
+	unsigned long count;
+
+	mutex_lock(&users_lock);
+	count = xa_to_value(xa_load(&users, __kuid_val(user))) - 1;
+	/* Replacing an entry allocates nothing. */
+	if (count)
+		xa_store(&users, __kuid_val(user), xa_mk_value(count), GFP_KERNEL);
+	else
+		xa_erase(&users, __kuid_val(user));
+	mutex_unlock(&users_lock);
+}
+
+static struct lwc_context *context_alloc(struct lwc_process *process)
+{
+	struct lwc_context *context = kzalloc(sizeof(*context), GFP_KERNEL_ACCOUNT);
+
+	if (!context)
+		return NULL;
+	kref_init(&context->ref);
+	context->process = process;
+	lwc_process_get(process);
+	INIT_LIST_HEAD(&context->of_process);
+	INIT_LIST_HEAD(&context->places);
+	INIT_LIST_HEAD(&context->descriptors);
+	INIT_LIST_HEAD(&context->snapshots);
+	context->alive = true;
+	return context;
+}
+
+struct lwc_context *lwc_context_spare(struct lwc_process *process)
+{
+	return context_alloc(process);
+}
+
+struct lwc_context *lwc_context_root(struct lwc_process *process)
+{
+	struct lwc_context *context = context_alloc(process);
+
+	if (!context)
+		return NULL;
+	context->pinned = true;
+	context->mm = current->mm;
+	mmgrab(context->mm);
+	context->files = current->files;
+	context->fs = current->fs;
+	lwc_powers_get(&context->powers);
+	list_add(&context->of_process, &process->contexts);
+	return context;
+}
+
+struct lwc_context *lwc_context_new(struct lwc_process *process)
+{
+	struct lwc_context *context;
+	int err;
+
+	if (!READ_ONCE(enabled))
+		return ERR_PTR(-EPERM);
+	if (process->n_contexts >= READ_ONCE(lwc_max_contexts))
+		return ERR_PTR(-EMFILE);
+	context = context_alloc(process);
+	if (!context)
+		return ERR_PTR(-ENOMEM);
+	context->user = current_uid();
+	err = charge_user(context->user);
+	if (err) {
+		lwc_context_put(context);
+		return ERR_PTR(err);
+	}
+	process->n_contexts++;
+	context->counted = true;
+	lwc_count(contexts);
+	return context;
+}
+
+int lwc_context_fill(struct lwc_context *context, lwc_files_filter keep, const void *view)
+{
+	struct files_struct *files;
+	struct mm_struct *mm;
+	struct fs_struct *fs;
+	int err;
+
+	fs = kernel_call(copy_fs_struct)(current->fs);
+	if (!fs)
+		return -ENOMEM;
+	files = lwc_files_duplicate(keep, view);
+	if (IS_ERR(files)) {
+		err = PTR_ERR(files);
+		goto put_fs;
+	}
+	mm = lwc_mm_duplicate(current->mm, context->process->leader);
+	if (IS_ERR(mm)) {
+		err = PTR_ERR(mm);
+		goto put_files;
+	}
+	context->mm = mm;
+	mmgrab(mm);
+	context->files = files;
+	context->fs = fs;
+	context->owned = true;
+	lwc_powers_get(&context->powers);
+	return 0;
+
+put_files:
+	kernel_call(put_files_struct)(files);
+put_fs:
+	lwc_fs_put(fs);
+	return err;
+}
+
+static void context_release(struct kref *ref)
+{
+	struct lwc_context *context = container_of(ref, struct lwc_context, ref);
+	struct lwc_process *process = context->process;
+
+	kfree(context);
+	lwc_process_put(process);
+}
+
+void lwc_context_put(struct lwc_context *context)
+{
+	kref_put(&context->ref, context_release);
+}
+
+void lwc_context_add_place(struct lwc_context *context, struct lwc_thread *thread,
+			   struct lwc_place *place)
+{
+	place->context = context;
+	lwc_context_get(context);
+	place->thread = thread;
+	list_add(&place->of_context, &context->places);
+	list_add(&place->of_thread, &thread->places);
+}
+
+void lwc_context_forget_place(struct lwc_place *place)
+{
+	list_del(&place->of_context);
+	list_del(&place->of_thread);
+	lwc_context_put(place->context);
+	lwc_place_free(place);
+}
+
+bool lwc_context_is_occupied(const struct lwc_context *context, const struct task_struct *except)
+{
+	const struct task_struct *task;
+	bool occupied = false;
+
+	/* The leader's record keeps the signal_struct, and with it the list. */
+	rcu_read_lock();
+	list_for_each_entry_rcu(task, &context->process->leader->signal->thread_head,
+				thread_node) {
+		if (task != except && READ_ONCE(task->mm) == context->mm) {
+			occupied = true;
+			break;
+		}
+	}
+	rcu_read_unlock();
+	return occupied;
+}
+
+void lwc_context_doom(struct lwc_context *context, struct list_head *doomed)
+{
+	struct lwc_descriptor *descriptor, *next_descriptor;
+	struct lwc_place *place, *next_place;
+
+	lockdep_assert_held(&context->process->lock);
+	context->alive = false;
+	list_move(&context->of_process, doomed);
+	if (context->counted) {
+		context->process->n_contexts--;
+		uncharge_user(context->user);
+		lwc_count_down(contexts);
+	}
+	list_for_each_entry_safe(descriptor, next_descriptor, &context->descriptors, of_table) {
+		list_del_init(&descriptor->of_table);
+		descriptor->table = NULL;
+	}
+	lwc_snapshots_doom(context, NULL, doomed);
+	if (context->snapshot)
+		list_del(&context->snapshot->of_base);
+	list_for_each_entry_safe(place, next_place, &context->places, of_context) {
+		/* A thread that is inside still runs on its own. */
+		if (place->thread->place != place)
+			lwc_context_forget_place(place);
+	}
+}
+
+void lwc_context_doom_unused(struct lwc_context *context, struct list_head *doomed)
+{
+	lockdep_assert_held(&context->process->lock);
+	if (!context->alive || context->pinned || context->strong)
+		return;
+	if (!context->snapshot && lwc_context_is_occupied(context, NULL))
+		return;
+	lwc_context_doom(context, doomed);
+}
+
+static void context_bury(struct lwc_context *context)
+{
+	if (context->owned) {
+		if (!lwc_broken(LEAK_REFERENCE))
+			mmput(context->mm);
+		kernel_call(put_files_struct)(context->files);
+		lwc_fs_put(context->fs);
+	}
+	if (context->mm) {
+		lwc_mm_disown(context->mm, context->process->leader);
+		mmdrop(context->mm);
+	}
+	if (context->powers.cred)
+		lwc_powers_put(&context->powers);
+	if (context->snapshot)
+		lwc_snapshot_free(context->snapshot);
+	if (context->creator)
+		lwc_context_put(context->creator);
+	lwc_specs_free(context->specs);
+	lwc_context_put(context);
+}
+
+void lwc_context_bury(struct list_head *doomed)
+{
+	struct lwc_context *context, *next;
+
+	list_for_each_entry_safe(context, next, doomed, of_process) {
+		list_del_init(&context->of_process);
+		context_bury(context);
+	}
+}
+
+static int descriptor_release(struct inode *inode, struct file *file)
+{
+	struct lwc_descriptor *descriptor = file->private_data;
+	struct lwc_context *context = descriptor->context;
+	struct lwc_process *process = context->process;
+	LIST_HEAD(doomed);
+
+	mutex_lock(&process->lock);
+	list_del(&descriptor->of_table);
+	if (!descriptor->weak) {
+		context->strong--;
+		lwc_context_doom_unused(context, &doomed);
+	}
+	mutex_unlock(&process->lock);
+	lwc_context_bury(&doomed);
+	lwc_context_put(context);
+	kfree(descriptor);
+	return 0;
+}
+
+static void descriptor_show(struct seq_file *seq, struct file *file)
+{
+	const struct lwc_descriptor *descriptor = file->private_data;
+
+	seq_printf(seq, "lwc-kind:\t%s\nlwc-rights:\t%#x\nlwc-weak:\t%d\n",
+		   descriptor->context->snapshot ? "snapshot" : "context",
+		   READ_ONCE(descriptor->rights), descriptor->weak);
+}
+
+static const struct file_operations descriptor_fops = {
+	.owner = THIS_MODULE,
+	.llseek = noop_llseek,
+	.release = descriptor_release,
+	.show_fdinfo = descriptor_show,
+	.unlocked_ioctl = lwc_descriptor_ioctl,
+};
+
+struct lwc_descriptor *lwc_descriptor_of(struct file *file)
+{
+	return file->f_op == &descriptor_fops ? file->private_data : NULL;
+}
+
+struct file *lwc_descriptor_open(struct lwc_context *context, unsigned int rights, bool weak)
+{
+	struct lwc_descriptor *descriptor;
+	struct file *file;
+
+	descriptor = kzalloc(sizeof(*descriptor), GFP_KERNEL_ACCOUNT);
+	if (!descriptor)
+		return ERR_PTR(-ENOMEM);
+	descriptor->context = context;
+	descriptor->rights = rights;
+	descriptor->weak = weak;
+	INIT_LIST_HEAD(&descriptor->of_table);
+
+	file = anon_inode_getfile(context->snapshot ? "[lwc-snapshot]" : "[lwc]",
+				  &descriptor_fops, descriptor, O_RDWR);
+	if (IS_ERR(file)) {
+		kfree(descriptor);
+		return file;
+	}
+	descriptor->file = file;
+	lwc_context_get(context);
+	if (!weak)
+		context->strong++;
+	return file;
+}
+
+static void remember(struct lwc_context *table, struct lwc_descriptor *descriptor, int fd)
+{
+	descriptor->table = table;
+	descriptor->fd = fd;
+	list_move(&descriptor->of_table, &table->descriptors);
+}
+
+int lwc_descriptor_install(struct lwc_context *table, struct file *file)
+{
+	int fd = lwc_files_install(table->files, file);
+
+	if (fd < 0)
+		return fd;
+	remember(table, file->private_data, fd);
+	return fd;
+}
+
+static bool stands(const struct lwc_context *table, const struct lwc_descriptor *descriptor)
+{
+	return lwc_files_holds(table->files, descriptor->fd, descriptor->file);
+}
+
+static bool names_context(const void *context, unsigned int fd, struct file *file)
+{
+	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
+
+	return descriptor && descriptor->context == context;
+}
+
+/* Puts @file where a caller stands that is gone. */
+static int reuse_number(struct lwc_context *table, struct file *file)
+{
+	struct lwc_descriptor *descriptor;
+	unsigned int callers = 0;
+
+	list_for_each_entry(descriptor, &table->descriptors, of_table) {
+		if (!descriptor->weak)
+			continue;
+		if (!stands(table, descriptor))
+			continue;
+		callers++;
+		if (descriptor->context->alive)
+			continue;
+		if (lwc_files_replace(table->files, descriptor->fd, descriptor->file, file)) {
+			struct file *before = descriptor->file;
+			int fd = descriptor->fd;
+
+			remember(table, file->private_data, fd);
+			fput(before);
+			return fd;
+		}
+	}
+	return callers < LWC_MAX_CALLERS ? -ENOENT : -EMFILE;
+}
+
+int lwc_descriptor_for_caller(struct lwc_context *table, struct lwc_context *caller)
+{
+	struct lwc_descriptor *descriptor;
+	struct file *file;
+	int fd;
+
+	if (!lwc_broken(CALLER_LEAK)) {
+		list_for_each_entry(descriptor, &table->descriptors, of_table) {
+			if (descriptor->context == caller && stands(table, descriptor))
+				return descriptor->fd;
+		}
+		file = lwc_files_find(table->files, names_context, caller, &fd);
+		if (file) {
+			remember(table, file->private_data, fd);
+			fput(file);
+			return fd;
+		}
+	}
+
+	file = lwc_descriptor_open(caller, LWC_MAY_SWITCH, true);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	fd = reuse_number(table, file);
+	if (fd == -ENOENT)
+		fd = lwc_descriptor_install(table, file);
+	fput(file);
+	return fd;
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * context.h - the context object, its life, its descriptors and their rights.
+ *
+ * Who owns what
+ *
+ * A task owns one reference to its mm, file table and fs_struct, as ever. The
+ * context that it runs in has none of its own then: it takes over the task's
+ * when the task leaves, and gives it back when one enters ("moved"). So the
+ * counts of a single-threaded process stay at 1, which keeps the kernel's
+ * lock-free path for descriptors and the privileges of setuid programs.
+ *
+ * Once a process has had a second thread, a context keeps a reference of its
+ * own (@owned) from the first time that a thread leaves it, and a thread that
+ * enters takes another. An occupied table is then never at a count of 1: the
+ * kernel's lock-free path relies on that its only user is the only one who
+ * could raise the count.
+ *
+ * struct mm_struct itself (mm_count) is always held by the context, so that a
+ * pointer may be compared, and the owner cleared, at any time.
+ *
+ * Life
+ *
+ * A context lives (@alive) until its last strong descriptor is closed and no
+ * thread is in it, or its process ends or has a new program. It is then
+ * "doomed": taken off all lists under the process's lock, its resources put
+ * after that lock is dropped. The object stays while something points to it.
+ */
+#ifndef LWC_CONTEXT_H
+#define LWC_CONTEXT_H
+
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/types.h>
+#include <linux/lwc.h>
+
+#include "cred.h"
+#include "files.h"
+
+struct lwc_place;
+struct lwc_process;
+struct lwc_snapshot;
+struct lwc_specs;
+struct lwc_thread;
+
+#define LWC_ALL_RIGHTS	(LWC_MAY_SWITCH | LWC_MAY_OVERLAY | LWC_MAY_SYSCALL | \
+			 LWC_MAY_RESTRICT | LWC_MAY_KEEP)
+
+/* Descriptors for callers that one file table holds at most. */
+#define LWC_MAX_CALLERS	64
+
+/**
+ * struct lwc_context - an address space, a file table, powers
+ * @ref: on the object
+ * @process: whose, with a reference
+ * @of_process: in lwc_process.contexts, or on a list of the doomed
+ * @alive: not doomed
+ * @owned: has references of its own to @mm, @files, @fs (above)
+ * @pinned: the root context: lives as long as its process
+ * @counted: against the limits
+ * @snapshot: set where this is the record behind a snapshot, not a context
+ * @strong: strong descriptors
+ * @mm: address space
+ * @files: file table
+ * @fs: working directory, root, umask
+ * @powers: credentials and the like, while no thread is inside
+ * @specs: what it was made with
+ * @creator: the context it was made in, with a reference; NULL: root
+ * @creator_thread: who made it; only compared
+ * @places: of all threads
+ * @descriptors: struct lwc_descriptor that stand in this context's table
+ * @snapshots: of this context, in the order they were armed
+ * @user: who it is counted for
+ */
+struct lwc_context {
+	struct kref ref;
+	struct lwc_process *process;
+	struct list_head of_process;
+	bool alive;
+	bool owned;
+	bool pinned;
+	bool counted;
+	struct lwc_snapshot *snapshot;
+	unsigned int strong;
+	struct mm_struct *mm;
+	struct files_struct *files;
+	struct fs_struct *fs;
+	struct lwc_powers powers;
+	struct lwc_specs *specs;
+	struct lwc_context *creator;
+	const struct lwc_thread *creator_thread;
+	struct list_head places;
+	struct list_head descriptors;
+	struct list_head snapshots;
+	kuid_t user;
+};
+
+/**
+ * struct lwc_descriptor - what an open file of ours stands for
+ * @context: which context, with a reference
+ * @rights: LWC_MAY_*
+ * @weak: does not keep @context alive
+ * @file: the open file; only compared
+ * @table: the context in whose file table it was put
+ * @of_table: in @table's list of descriptors
+ * @fd: the number it was put at
+ */
+struct lwc_descriptor {
+	struct lwc_context *context;
+	unsigned int rights;
+	bool weak;
+	struct file *file;
+	struct lwc_context *table;
+	struct list_head of_table;
+	int fd;
+};
+
+/* Module parameters. */
+extern unsigned int lwc_max_contexts;
+
+/**
+ * lwc_context_root() - the context that the current task is in so far
+ * @process: of the current task; its lock is held
+ *
+ * Return: the context, on @process's list, or NULL without memory.
+ */
+struct lwc_context *lwc_context_root(struct lwc_process *process);
+
+/**
+ * lwc_context_new() - a context to be filled in, counted against the limits
+ * @process: of the current task; its lock is held
+ *
+ * Return: the context, on no list, ERR_PTR(-EMFILE), ERR_PTR(-EAGAIN) (limits),
+ * ERR_PTR(-EPERM) (contexts are switched off), ERR_PTR(-ENOMEM).
+ */
+struct lwc_context *lwc_context_new(struct lwc_process *process);
+
+/**
+ * lwc_context_spare() - one that counts against no limit and is never shown
+ *
+ * Return: the context, NULL without memory.
+ */
+struct lwc_context *lwc_context_spare(struct lwc_process *process);
+
+/**
+ * lwc_context_fill() - give a new context duplicates of all that the task has
+ * @context: of lwc_context_new() or lwc_context_spare()
+ * @keep: which descriptors
+ * @view: handed to @keep
+ *
+ * Return: 0, -ENOMEM, -EMFILE, -EINTR; then it has got nothing.
+ */
+int lwc_context_fill(struct lwc_context *context, lwc_files_filter keep, const void *view);
+
+/**
+ * lwc_context_put() - drop a reference on the object
+ */
+void lwc_context_put(struct lwc_context *context);
+
+static inline void lwc_context_get(struct lwc_context *context)
+{
+	kref_get(&context->ref);
+}
+
+/**
+ * lwc_context_doom() - end a context's life
+ * @context: alive; its process's lock is held
+ * @doomed: list that it goes on, for lwc_context_bury()
+ */
+void lwc_context_doom(struct lwc_context *context, struct list_head *doomed);
+
+/**
+ * lwc_context_doom_unused() - the same, if nothing keeps it alive
+ *
+ * Kept alive: by strong descriptors, by a thread inside, by being the root.
+ */
+void lwc_context_doom_unused(struct lwc_context *context, struct list_head *doomed);
+
+/**
+ * lwc_context_bury() - put the resources of the doomed
+ * @doomed: list; no lock is held, may sleep
+ */
+void lwc_context_bury(struct list_head *doomed);
+
+/**
+ * lwc_context_is_occupied() - is a thread of the process in it?
+ * @context: its process's lock is held
+ * @except: a task that does not count, or NULL
+ */
+bool lwc_context_is_occupied(const struct lwc_context *context, const struct task_struct *except);
+
+/**
+ * lwc_context_add_place() - a place of @thread in @context, on both's lists
+ */
+void lwc_context_add_place(struct lwc_context *context, struct lwc_thread *thread,
+			   struct lwc_place *place);
+
+/**
+ * lwc_context_forget_place() - take a place off its lists and free it
+ */
+void lwc_context_forget_place(struct lwc_place *place);
+
+/**
+ * lwc_descriptor_open() - make an open file for a context
+ * @context: gets a reference, and is counted as strong unless @weak
+ * @rights: LWC_MAY_*
+ * @weak: see struct lwc_descriptor
+ *
+ * The process's lock is held. Return: the file or an ERR_PTR().
+ */
+struct file *lwc_descriptor_open(struct lwc_context *context, unsigned int rights, bool weak);
+
+/* The calls on a descriptor: the table is main.c's. */
+long lwc_descriptor_ioctl(struct file *file, unsigned int command, unsigned long argument);
+
+/**
+ * lwc_descriptor_of() - what a file stands for, NULL if it is none of ours
+ */
+struct lwc_descriptor *lwc_descriptor_of(struct file *file);
+
+/**
+ * lwc_descriptor_install() - put a file of lwc_descriptor_open() into a table
+ * @table: the context whose table it is
+ * @file: the table gets a reference of its own
+ *
+ * The process's lock is held. Return: the descriptor or -EMFILE, -ENOMEM.
+ */
+int lwc_descriptor_install(struct lwc_context *table, struct file *file);
+
+/**
+ * lwc_descriptor_for_caller() - a descriptor of @caller in @table's table
+ * @table: the context that control goes to
+ * @caller: the context that it comes from
+ *
+ * One that lives there already, or a weak one which may only switch, the same
+ * number for the same pair. The process's lock is held.
+ *
+ * Return: the descriptor or -EMFILE, -ENOMEM.
+ */
+int lwc_descriptor_for_caller(struct lwc_context *table, struct lwc_context *caller);
+
+#endif /* LWC_CONTEXT_H */

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * create.c - makes contexts, and makes them anew.
+ *
+ * All memory is allocated before anything changes, so that a call which fails
+ * leaves both contexts as they were.
+ */
+#include <linux/file.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "context.h"
+#include "create.h"
+#include "files.h"
+#include "kernel/compat.h"
+#include "mm.h"
+#include "place.h"
+#include "process.h"
+#include "snapshot.h"
+#include "stats.h"
+#include "switch.h"
+#include "view.h"
+
+/* The point that the new context starts from: here, as the system call returns. */
+static void set_out(struct lwc_place *place, struct lwc_event __user *event)
+{
+	lwc_place_save(place);
+	lwc_place_copy_extended(place);
+	place->event = event;
+}
+
+/* With the process's lock held. Return: the descriptor or an error. */
+static int create_locked(struct lwc_process *process, struct lwc_specs **specs,
+			 struct lwc_event __user *event, struct list_head *doomed)
+{
+	struct lwc_context *context;
+	struct lwc_thread *thread;
+	struct lwc_place *place;
+	struct file *file;
+	int err, fd;
+
+	thread = lwc_thread_current(process);
+	if (IS_ERR(thread))
+		return PTR_ERR(thread);
+	err = lwc_switch_refused(thread);
+	if (err)
+		return err;
+	context = lwc_context_new(process);
+	if (IS_ERR(context))
+		return PTR_ERR(context);
+	context->specs = *specs;
+	*specs = NULL;
+	context->creator = thread->context;
+	lwc_context_get(context->creator);
+	context->creator_thread = thread;
+	list_add(&context->of_process, &process->contexts);
+
+	err = -ENOMEM;
+	place = lwc_place_alloc();
+	if (!place)
+		goto doom;
+	err = lwc_context_fill(context, lwc_specs_keep_file, context->specs);
+	if (err) {
+		lwc_place_free(place);
+		goto doom;
+	}
+	set_out(place, event);
+	lwc_context_add_place(context, thread, place);
+
+	file = lwc_descriptor_open(context, LWC_ALL_RIGHTS, false);
+	if (IS_ERR(file)) {
+		err = PTR_ERR(file);
+		goto doom;
+	}
+	fd = lwc_descriptor_install(thread->context, file);
+	/* Where it got no descriptor, its last file goes here, and it with that. */
+	fput(file);
+	return fd;
+
+doom:
+	lwc_context_doom(context, doomed);
+	return err;
+}
+
+long lwc_create(const struct lwc_create_args *args)
+{
+	struct lwc_event __user *to = u64_to_user_ptr(args->event);
+	struct lwc_event event = { .caller = -1, .reason = LWC_EV_CREATED };
+	struct lwc_process *process;
+	struct lwc_specs *specs;
+	LIST_HEAD(doomed);
+	int err;
+
+	if (args->reserved || (args->flags & ~LWC_CREATE_FLAGS))
+		return -EINVAL;
+	specs = lwc_specs_read(args->specs, args->n_specs);
+	if (IS_ERR(specs))
+		return PTR_ERR(specs);
+	err = -EOPNOTSUPP;
+	if (args->flags & ~LWC_WORKING_CREATE_FLAGS)
+		goto free_specs;
+	err = lwc_event_probe(to);
+	if (err)
+		goto free_specs;
+	err = -ENOMEM;
+	process = lwc_process_current(true);
+	if (!process)
+		goto free_specs;
+	err = lwc_process_lock(process);
+	if (err)
+		goto put_process;
+	event.created = create_locked(process, &specs, to, &doomed);
+	lwc_process_unlock(process);
+	lwc_context_bury(&doomed);
+	err = min(event.created, 0);
+	if (!err)
+		lwc_event_deliver(to, &event);
+put_process:
+	lwc_process_put(process);
+free_specs:
+	lwc_specs_free(specs);
+	return err;
+}
+
+/* What decides which descriptors a renewed context has. */
+struct renewed_view {
+	const struct lwc_specs *specs;
+	const struct lwc_context *creator;
+};
+
+static bool keep_file(const void *view, unsigned int fd, struct file *file)
+{
+	const struct renewed_view *renewed = view;
+
+	return lwc_specs_keep_file(renewed->specs, fd, file);
+}
+
+/*
+ * The way back to the creator may stay where it is: it says nothing of what
+ * the context did, and would get a number anew at the next switch.
+ */
+static bool spare_file(const void *view, unsigned int fd, struct file *file)
+{
+	const struct renewed_view *renewed = view;
+	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
+
+	return descriptor && descriptor->weak && descriptor->context == renewed->creator;
+}
+
+static void forget_places(struct lwc_context *context)
+{
+	struct lwc_place *place, *next;
+
+	list_for_each_entry_safe(place, next, &context->places, of_context)
+		lwc_context_forget_place(place);
+}
+
+/* May the current thread renew @context here? */
+static int may_renew(const struct lwc_context *context, const struct lwc_thread *thread)
+{
+	if (context->creator != thread->context || context->creator_thread != thread)
+		return -EINVAL;
+	if (lwc_context_is_occupied(context, NULL))
+		return -EBUSY;
+	return lwc_switch_refused(thread);
+}
+
+/*
+ * With the process's lock held. What @context had comes out in @old_mm and
+ * @old_fs, to be put once the lock is dropped.
+ */
+static int renew_locked(struct lwc_context *context, struct lwc_event __user *event,
+			struct mm_struct **old_mm, struct fs_struct **old_fs,
+			struct list_head *doomed)
+{
+	const struct renewed_view view = { context->specs, context->creator };
+	struct lwc_thread *thread;
+	struct lwc_place *place;
+	struct mm_struct *mm;
+	struct fs_struct *fs;
+	int err;
+
+	if (!context->alive)
+		return -ESRCH;
+	thread = lwc_thread_current(context->process);
+	if (IS_ERR(thread))
+		return PTR_ERR(thread);
+	err = may_renew(context, thread);
+	if (err)
+		return err;
+
+	err = -ENOMEM;
+	place = lwc_place_alloc();
+	fs = kernel_call(copy_fs_struct)(current->fs);
+	if (!place || !fs)
+		goto free;
+	mm = lwc_mm_duplicate(current->mm, context->process->leader);
+	if (IS_ERR(mm)) {
+		err = PTR_ERR(mm);
+		goto free;
+	}
+	lwc_transit_begin(thread);
+	err = lwc_files_reserve(context->files, current->files);
+	lwc_transit_end(thread);
+	if (err)
+		goto put_mm;
+
+	forget_places(context);
+	lwc_snapshots_doom(context, NULL, doomed);
+	lwc_files_equalise(context->files, current->files, keep_file, spare_file, &view);
+	lwc_powers_update(&context->powers);
+	*old_mm = context->mm;
+	*old_fs = context->fs;
+	context->fs = fs;
+	context->mm = mm;
+	mmgrab(mm);
+	set_out(place, event);
+	lwc_context_add_place(context, thread, place);
+	lwc_count(renews);
+	return 0;
+
+put_mm:
+	lwc_mm_disown(mm, context->process->leader);
+	mmput(mm);
+free:
+	if (fs)
+		lwc_fs_put(fs);
+	lwc_place_free(place);
+	return err;
+}
+
+long lwc_renew(struct lwc_descriptor *descriptor, const struct lwc_renew_args *args)
+{
+	struct lwc_event __user *to = u64_to_user_ptr(args->event);
+	struct lwc_event event = { .caller = -1, .reason = LWC_EV_CREATED };
+	struct lwc_context *context = descriptor->context;
+	struct lwc_process *process = context->process;
+	struct mm_struct *old_mm;
+	struct fs_struct *old_fs;
+	LIST_HEAD(doomed);
+	int err, created;
+
+	if (args->flags || context->snapshot)
+		return -EINVAL;
+	if (!(READ_ONCE(descriptor->rights) & LWC_MAY_KEEP))
+		return -EPERM;
+	err = lwc_event_probe(to);
+	if (err)
+		return err;
+	created = descriptor->fd;
+	err = lwc_process_lock(process);
+	if (err)
+		return err;
+	err = renew_locked(context, to, &old_mm, &old_fs, &doomed);
+	lwc_process_unlock(process);
+	lwc_context_bury(&doomed);
+	if (err)
+		return err;
+
+	lwc_fs_put(old_fs);
+	mmput(old_mm);
+	lwc_mm_disown(old_mm, process->leader);
+	mmdrop(old_mm);
+	event.created = created;
+	lwc_event_deliver(to, &event);
+	return 0;
+}
+
+long lwc_self(void)
+{
+	struct lwc_process *process = lwc_process_current(true);
+	struct lwc_thread *thread;
+	struct file *file;
+	long fd;
+
+	if (!process)
+		return -ENOMEM;
+	fd = lwc_process_lock(process);
+	if (fd)
+		goto put_process;
+	thread = lwc_thread_current(process);
+	fd = PTR_ERR_OR_ZERO(thread);
+	if (fd)
+		goto unlock;
+	file = lwc_descriptor_open(thread->context, LWC_ALL_RIGHTS & ~LWC_MAY_SYSCALL, true);
+	fd = PTR_ERR_OR_ZERO(file);
+	if (fd)
+		goto unlock;
+	fd = lwc_descriptor_install(thread->context, file);
+	fput(file);
+unlock:
+	lwc_process_unlock(process);
+put_process:
+	lwc_process_put(process);
+	return fd;
+}
+
+long lwc_restrict(struct lwc_descriptor *descriptor, const struct lwc_restrict_args *args)
+{
+	struct lwc_process *process = descriptor->context->process;
+	struct lwc_specs *specs;
+	int err;
+
+	if (args->reserved || (args->rights & ~LWC_ALL_RIGHTS) || descriptor->context->snapshot)
+		return -EINVAL;
+	specs = lwc_specs_read(args->specs, args->n_specs);
+	if (IS_ERR(specs))
+		return PTR_ERR(specs);
+	lwc_specs_free(specs);
+	err = lwc_process_lock(process);
+	if (err)
+		return err;
+	err = 0;
+	if (!descriptor->context->alive)
+		err = -ESRCH;
+	else if (!(descriptor->rights & LWC_MAY_RESTRICT))
+		err = -EPERM;
+	else if (specs)
+		err = -EOPNOTSUPP;
+	else
+		WRITE_ONCE(descriptor->rights, descriptor->rights & args->rights);
+	lwc_process_unlock(process);
+	return err;
+}

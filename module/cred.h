@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * cred.h - what a context may do: credentials, namespaces, seccomp filters.
+ */
+#ifndef LWC_CRED_H
+#define LWC_CRED_H
+
+#include <linux/cred.h>
+#include <linux/nsproxy.h>
+#include <linux/seccomp.h>
+
+/**
+ * struct lwc_powers - a context's own references
+ * @cred: credentials, capabilities
+ * @ns: namespaces but the user's
+ * @seccomp: mode and filters
+ * @no_new_privs: as prctl(PR_SET_NO_NEW_PRIVS)
+ */
+struct lwc_powers {
+	const struct cred *cred;
+	struct nsproxy *ns;
+	struct seccomp seccomp;
+	bool no_new_privs;
+};
+
+int lwc_powers_init(void);
+void lwc_powers_exit(void);
+
+/**
+ * lwc_powers_get() - take down the current task's
+ * @powers: filled, with references
+ */
+void lwc_powers_get(struct lwc_powers *powers);
+
+/**
+ * lwc_powers_update() - bring @powers up to date with the current task
+ * @powers: what the task had when it came in
+ */
+void lwc_powers_update(struct lwc_powers *powers);
+
+/**
+ * lwc_powers_enter() - give them to the current task
+ * @powers: keeps its references
+ *
+ * Processes are counted against the user whose credentials a task has, so
+ * the count moves with them.
+ */
+void lwc_powers_enter(const struct lwc_powers *powers);
+
+/**
+ * lwc_powers_put() - drop the references
+ */
+void lwc_powers_put(struct lwc_powers *powers);
+
+#endif /* LWC_CRED_H */

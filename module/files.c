@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * files.c - file tables.
+ *
+ * Bits and pointers of a table change under its file_lock, as in fs/file.c.
+ * A file is never closed under a lock. Must never give a table away or change
+ * its reference count: who owns it is context.c's business.
+ */
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/fs_struct.h>
+#include <linux/sched/task.h>
+
+#include "broken.h"
+#include "files.h"
+#include "kernel/compat.h"
+
+static struct fdtable *table_of(struct files_struct *files)
+{
+	return rcu_dereference_raw(files->fdt);
+}
+
+/* The three below: with files->file_lock held. */
+static void mark_open(struct fdtable *fdt, unsigned int fd)
+{
+	__set_bit(fd, fdt->open_fds);
+	if (!~fdt->open_fds[fd / BITS_PER_LONG])
+		__set_bit(fd / BITS_PER_LONG, fdt->full_fds_bits);
+}
+
+static void mark_free(struct files_struct *files, struct fdtable *fdt, unsigned int fd)
+{
+	__clear_bit(fd, fdt->open_fds);
+	__clear_bit(fd / BITS_PER_LONG, fdt->full_fds_bits);
+	if (fd < files->next_fd)
+		files->next_fd = fd;
+}
+
+static void mark_close_on_exec(struct fdtable *fdt, unsigned int fd, bool on)
+{
+	if (on)
+		__set_bit(fd, fdt->close_on_exec);
+	else
+		__clear_bit(fd, fdt->close_on_exec);
+}
+
+/* A reference to what @fd of @files names, and its close-on-exec flag. */
+static struct file *get_slot(struct files_struct *files, unsigned int fd, bool *close_on_exec)
+{
+	struct file *file = NULL;
+	struct fdtable *fdt;
+
+	spin_lock(&files->file_lock);
+	fdt = table_of(files);
+	if (fd < fdt->max_fds) {
+		file = rcu_dereference_raw(fdt->fd[fd]);
+		if (file)
+			get_file(file);
+		*close_on_exec = test_bit(fd, fdt->close_on_exec);
+	}
+	spin_unlock(&files->file_lock);
+	return file;
+}
+
+static unsigned int table_size(struct files_struct *files)
+{
+	unsigned int size;
+
+	spin_lock(&files->file_lock);
+	size = table_of(files)->max_fds;
+	spin_unlock(&files->file_lock);
+	return size;
+}
+
+/* The number behind the last open descriptor. */
+static unsigned int table_used(struct files_struct *files)
+{
+	struct fdtable *fdt;
+	unsigned long last;
+
+	spin_lock(&files->file_lock);
+	fdt = table_of(files);
+	last = find_last_bit(fdt->open_fds, fdt->max_fds);
+	last = last < fdt->max_fds ? last + 1 : 0;
+	spin_unlock(&files->file_lock);
+	return last;
+}
+
+struct files_struct *lwc_files_duplicate(lwc_files_filter keep, const void *context)
+{
+	struct files_struct *files = kernel_call(dup_fd)(current->files, NULL);
+	struct fdtable *fdt;
+	struct file *file;
+	unsigned int fd;
+
+	if (IS_ERR(files))
+		return files;
+	fdt = table_of(files);
+	for (fd = 0; fd < fdt->max_fds; fd++) {
+		file = rcu_dereference_raw(fdt->fd[fd]);
+		if (!file || keep(context, fd, file))
+			continue;
+		rcu_assign_pointer(fdt->fd[fd], NULL);
+		mark_close_on_exec(fdt, fd, false);
+		mark_free(files, fdt, fd);
+		filp_close(file, files);
+	}
+	return files;
+}
+
+/*
+ * The functions that allocate a descriptor work on current->files alone, so
+ * the task borrows the table. It holds the only right to do so: no thread can
+ * enter the context meanwhile, and the guard refuses looks at this task.
+ */
+static struct files_struct *borrow(struct files_struct *files)
+{
+	struct files_struct *own = current->files;
+
+	task_lock(current);
+	current->files = files;
+	task_unlock(current);
+	return own;
+}
+
+int lwc_files_install(struct files_struct *files, struct file *file)
+{
+	struct files_struct *own = borrow(files);
+	int fd = kernel_call(f_dupfd)(3, file, O_CLOEXEC);
+
+	borrow(own);
+	/* f_dupfd() says EINVAL where the limit itself is below 3. */
+	return fd == -EINVAL ? -EMFILE : fd;
+}
+
+int lwc_files_reserve(struct files_struct *files, struct files_struct *model)
+{
+	unsigned int used = table_used(model);
+	struct files_struct *own;
+	struct file *file;
+	bool unused;
+	int fd = 0;
+
+	if (used <= table_size(files))
+		return 0;
+	file = get_slot(model, used - 1, &unused);
+	if (!file)
+		return -ENOMEM;
+	own = borrow(files);
+	fd = kernel_call(f_dupfd)(used - 1, file, O_CLOEXEC);
+	borrow(own);
+	fput(file);
+	if (fd < 0)
+		return fd == -EINVAL ? -EMFILE : fd;
+	/* It stays until lwc_files_equalise() finds it right or closes it. */
+	return 0;
+}
+
+static bool has_record_locks(struct inode *inode)
+{
+	struct file_lock_context *locks = READ_ONCE(inode->i_flctx);
+
+	return locks && !list_empty_careful(&locks->flc_posix);
+}
+
+static bool is_open_in(struct files_struct *files, struct inode *inode)
+{
+	struct fdtable *fdt;
+	struct file *file;
+	bool found = false;
+	unsigned int fd;
+
+	spin_lock(&files->file_lock);
+	fdt = table_of(files);
+	for (fd = 0; fd < fdt->max_fds && !found; fd++) {
+		file = rcu_dereference_raw(fdt->fd[fd]);
+		found = file && file_inode(file) == inode;
+	}
+	spin_unlock(&files->file_lock);
+	return found;
+}
+
+/*
+ * Closing any descriptor of a file drops all record locks that the table owns
+ * on it. Where the descriptor through which they were taken stays open the
+ * file is only put, under another owner's name, and they survive.
+ */
+static void close_extra(struct files_struct *files, struct files_struct *model,
+			struct file *file)
+{
+	struct inode *inode = file_inode(file);
+	fl_owner_t owner = files;
+
+	if (has_record_locks(inode) && is_open_in(model, inode))
+		owner = model;
+	filp_close(file, owner);
+}
+
+static struct file *set_slot(struct files_struct *files, unsigned int fd, struct file *file,
+			     bool close_on_exec)
+{
+	struct fdtable *fdt;
+	struct file *before;
+
+	spin_lock(&files->file_lock);
+	fdt = table_of(files);
+	before = rcu_dereference_raw(fdt->fd[fd]);
+	/* Being opened by a task that shares the table: it is not ours yet. */
+	if (!before && test_bit(fd, fdt->open_fds)) {
+		spin_unlock(&files->file_lock);
+		return file;
+	}
+	rcu_assign_pointer(fdt->fd[fd], file);
+	mark_close_on_exec(fdt, fd, file && close_on_exec);
+	if (file)
+		mark_open(fdt, fd);
+	else if (before)
+		mark_free(files, fdt, fd);
+	spin_unlock(&files->file_lock);
+	return before;
+}
+
+void lwc_files_equalise(struct files_struct *files, struct files_struct *model,
+			lwc_files_filter keep, lwc_files_filter spare, const void *context)
+{
+	unsigned int size = table_size(files);
+	unsigned int fd;
+
+	for (fd = 0; fd < size; fd++) {
+		bool wanted_flag = false, flag = false;
+		struct file *wanted = get_slot(model, fd, &wanted_flag);
+		struct file *now = get_slot(files, fd, &flag);
+		struct file *before;
+
+		if (wanted && keep && !keep(context, fd, wanted)) {
+			fput(wanted);
+			wanted = NULL;
+		}
+		if ((now == wanted && (!now || flag == wanted_flag)) ||
+		    (!wanted && now && spare && spare(context, fd, now)) ||
+		    lwc_broken(DESCRIPTOR_NOT_RESTORED)) {
+			if (wanted)
+				fput(wanted);
+			if (now)
+				fput(now);
+			continue;
+		}
+		/* The slot takes our reference to what is wanted. */
+		before = set_slot(files, fd, wanted, wanted_flag);
+		if (before && before == wanted)
+			fput(before);
+		else if (before)
+			close_extra(files, model, before);
+		if (now)
+			fput(now);
+	}
+}
+
+bool lwc_files_holds(struct files_struct *files, unsigned int fd, const struct file *file)
+{
+	struct fdtable *fdt;
+	bool holds;
+
+	rcu_read_lock();
+	fdt = rcu_dereference(files->fdt);
+	holds = fd < fdt->max_fds && rcu_access_pointer(fdt->fd[fd]) == file;
+	rcu_read_unlock();
+	return holds;
+}
+
+bool lwc_files_replace(struct files_struct *files, unsigned int fd, struct file *before,
+		       struct file *file)
+{
+	struct fdtable *fdt;
+	bool held;
+
+	spin_lock(&files->file_lock);
+	fdt = table_of(files);
+	held = fd < fdt->max_fds && rcu_access_pointer(fdt->fd[fd]) == before;
+	if (held) {
+		get_file(file);
+		rcu_assign_pointer(fdt->fd[fd], file);
+		mark_close_on_exec(fdt, fd, true);
+	}
+	spin_unlock(&files->file_lock);
+	return held;
+}
+
+struct file *lwc_files_find(struct files_struct *files, lwc_files_filter filter,
+			    const void *context, int *fd)
+{
+	struct file *file, *found = NULL;
+	struct fdtable *fdt;
+	unsigned int number;
+
+	spin_lock(&files->file_lock);
+	fdt = table_of(files);
+	for (number = 3; number < fdt->max_fds && !found; number++) {
+		file = rcu_dereference_raw(fdt->fd[number]);
+		if (file && filter(context, number, file)) {
+			found = get_file(file);
+			*fd = number;
+		}
+	}
+	spin_unlock(&files->file_lock);
+	return found;
+}
+
+void lwc_fs_restore(struct fs_struct *fs, struct fs_struct *model)
+{
+	struct path root, pwd;
+
+	/* @model is a copy that nobody else sees. */
+	if (path_equal(&fs->root, &model->root) && path_equal(&fs->pwd, &model->pwd) &&
+	    fs->umask == model->umask)
+		return;
+	path_get(&model->root);
+	path_get(&model->pwd);
+	spin_lock(&fs->lock);
+	write_seqcount_begin(&fs->seq);
+	root = fs->root;
+	pwd = fs->pwd;
+	fs->root = model->root;
+	fs->pwd = model->pwd;
+	fs->umask = model->umask;
+	write_seqcount_end(&fs->seq);
+	spin_unlock(&fs->lock);
+	path_put(&root);
+	path_put(&pwd);
+}
+
+void lwc_fs_put(struct fs_struct *fs)
+{
+	bool last;
+
+	spin_lock(&fs->lock);
+	last = !--fs->users;
+	spin_unlock(&fs->lock);
+	if (last)
+		kernel_call(free_fs_struct)(fs);
+}

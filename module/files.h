@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * files.h - file tables and working directories: duplicate, make equal, restore.
+ */
+#ifndef LWC_FILES_H
+#define LWC_FILES_H
+
+#include <linux/fdtable.h>
+#include <linux/fs_struct.h>
+
+/**
+ * typedef lwc_files_filter - is a descriptor part of a copy?
+ * @context: the caller's
+ * @fd: number
+ * @file: what it names
+ */
+typedef bool (*lwc_files_filter)(const void *context, unsigned int fd, struct file *file);
+
+/**
+ * lwc_files_duplicate() - a copy of the current task's file table
+ * @keep: which descriptors the copy has
+ * @context: handed to @keep
+ *
+ * Return: the table, or ERR_PTR(-ENOMEM), ERR_PTR(-EMFILE).
+ */
+struct files_struct *lwc_files_duplicate(lwc_files_filter keep, const void *context);
+
+/**
+ * lwc_files_reserve() - make room in a table for all that another has open
+ * @files: grows if it has to; no task uses it, but the current one may
+ * @model: the other
+ *
+ * After it, lwc_files_equalise() cannot fail. Return: 0, -ENOMEM or -EMFILE.
+ */
+int lwc_files_reserve(struct files_struct *files, struct files_struct *model);
+
+/**
+ * lwc_files_equalise() - make one table equal to another, in place
+ * @files: changed; what it has open and @model has not is closed, unless
+ *	@spare says that it stays
+ * @model: not changed
+ * @keep: which descriptors of @model count, NULL: all
+ * @spare: which descriptors of @files stay where @model has nothing, NULL: none
+ * @context: handed to both
+ *
+ * The table stays the same object: record locks that it owns on files which
+ * @model has open as well are kept.
+ */
+void lwc_files_equalise(struct files_struct *files, struct files_struct *model,
+			lwc_files_filter keep, lwc_files_filter spare, const void *context);
+
+/**
+ * lwc_files_holds() - does descriptor @fd of @files name @file?
+ *
+ * @file is only compared, so it need not be alive.
+ */
+bool lwc_files_holds(struct files_struct *files, unsigned int fd, const struct file *file);
+
+/**
+ * lwc_files_install() - give @file a descriptor of 3 or more, close-on-exec
+ * @files: a table, the current task's or one that it may borrow
+ * @file: the table gets a reference of its own
+ *
+ * Return: the descriptor, or -EMFILE, -ENOMEM.
+ */
+int lwc_files_install(struct files_struct *files, struct file *file);
+
+/**
+ * lwc_files_replace() - put @file where a descriptor names @before
+ *
+ * Return: true if it did name it; the table has a reference to @file then and
+ * the caller the one to @before.
+ */
+bool lwc_files_replace(struct files_struct *files, unsigned int fd, struct file *before,
+		       struct file *file);
+
+/**
+ * lwc_files_find() - the lowest descriptor of 3 or more that passes a filter
+ * @files: where
+ * @filter: what it has to pass
+ * @context: handed to @filter
+ * @fd: set to the number
+ *
+ * Return: its file with a reference, or NULL.
+ */
+struct file *lwc_files_find(struct files_struct *files, lwc_files_filter filter,
+			    const void *context, int *fd);
+
+/**
+ * lwc_fs_restore() - working directory, root and umask of @fs as in @model
+ */
+void lwc_fs_restore(struct fs_struct *fs, struct fs_struct *model);
+
+/**
+ * lwc_fs_put() - drop a reference
+ */
+void lwc_fs_put(struct fs_struct *fs);
+
+#endif /* LWC_FILES_H */

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * guard.c - replaces the kernel functions that take all threads of a process
+ * to share one address space and one file table.
+ *
+ * __ptrace_may_access() says yes within a thread group; behind it stand
+ * process_vm_readv(), /proc/PID/mem and its kin, pidfd_getfd(), kcmp() and
+ * more. Most of them hold signal->exec_update_lock over the check and what
+ * they take afterwards, which a switch in a threaded process holds for write.
+ *
+ * fget_task() takes a file of another task's table; the links in /proc/PID/fd
+ * come to it some time after their check, so it is judged here by itself.
+ *
+ * exit_mm_release() tells the futexes of a thread that ends. A thread that
+ * ends in another context than it was made in is waited for in that one.
+ *
+ * Must never say yes where the kernel would say no.
+ */
+#include <linux/fdtable.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+
+#include "broken.h"
+#include "context.h"
+#include "guard.h"
+#include "kernel/hook.h"
+#include "kernel/symbols.h"
+#include "mm.h"
+#include "place.h"
+#include "process.h"
+#include "stats.h"
+#include "switch.h"
+
+DEFINE_STATIC_CALL_NULL(original_ptrace_may_access, __ptrace_may_access);
+DEFINE_STATIC_CALL_NULL(original_fget_task, fget_task);
+DEFINE_STATIC_CALL_NULL(original_exit_mm_release, exit_mm_release);
+
+/*
+ * Is @task a sibling thread in another context? Threads of one process have
+ * different address spaces in no other case, but that one has lost its own
+ * because it ends.
+ */
+static bool is_elsewhere(struct task_struct *task)
+{
+	const struct mm_struct *mm;
+
+	if (task == current || !same_thread_group(task, current))
+		return false;
+	mm = READ_ONCE(task->mm);
+	return mm && mm != current->mm && !lwc_broken(GUARD_OFF);
+}
+
+static int guarded_ptrace_may_access(struct task_struct *task, unsigned int mode)
+{
+	int err;
+
+	lwc_hook_enter();
+	if (is_elsewhere(task)) {
+		lwc_count(refusals);
+		err = -EPERM;
+	} else {
+		err = static_call(original_ptrace_may_access)(task, mode);
+	}
+	lwc_hook_leave();
+	return err;
+}
+
+/* Odd while @task is between two contexts; 0 where it has made no call. */
+static unsigned long transits_of(const struct task_struct *task)
+{
+	const struct lwc_thread *thread;
+	unsigned long transits = 0;
+
+	rcu_read_lock();
+	thread = lwc_thread_find(task);
+	if (thread)
+		transits = READ_ONCE(thread->transits);
+	rcu_read_unlock();
+	return transits;
+}
+
+/* The original takes task_lock(), which orders both readings with a switch. */
+static struct file *fget_sibling(struct task_struct *task, unsigned int fd)
+{
+	const unsigned long transits = transits_of(task);
+	struct file *file;
+
+	smp_rmb();
+	if ((transits & 1) || is_elsewhere(task))
+		goto refuse;
+	file = static_call(original_fget_task)(task, fd);
+	smp_rmb();
+	if (transits_of(task) == transits)
+		return file;
+	if (file)
+		fput(file);
+refuse:
+	lwc_count(refusals);
+	return NULL;
+}
+
+static struct file *guarded_fget_task(struct task_struct *task, unsigned int fd)
+{
+	struct file *file;
+
+	lwc_hook_enter();
+	if (task != current && same_thread_group(task, current) && !lwc_broken(GUARD_OFF))
+		file = fget_sibling(task, fd);
+	else
+		file = static_call(original_fget_task)(task, fd);
+	lwc_hook_leave();
+	return file;
+}
+
+/* The current task's place in the context it was made in, if it has left that. */
+static struct lwc_place *birth_place(const struct lwc_thread *thread)
+{
+	struct lwc_place *place;
+
+	if (thread->context == thread->birth || !thread->birth->alive)
+		return NULL;
+	list_for_each_entry(place, &thread->places, of_thread) {
+		if (place->context == thread->birth)
+			return place;
+	}
+	return NULL;
+}
+
+/*
+ * Memory alone: the files stay those of the context that is left, so nobody
+ * may look at this task meanwhile (the caller is in transit).
+ */
+static void enter_memory(struct lwc_process *process, struct mm_struct *mm)
+{
+	down_write(&current->signal->exec_update_lock);
+	lwc_mm_leave();
+	task_lock(current);
+	lwc_mm_enter(mm, process->leader);
+	task_unlock(current);
+	lwc_mm_entered();
+	up_write(&current->signal->exec_update_lock);
+}
+
+/* pthread_join() and robust mutexes wait where the thread was made. */
+static void release_at_birth(struct lwc_thread *thread)
+{
+	struct robust_list_head __user *robust_list = current->robust_list;
+	struct lwc_process *process = thread->process;
+	struct mm_struct *mm = current->mm, *birth_mm = NULL;
+	struct lwc_place *place;
+
+	mutex_lock(&process->lock);
+	place = birth_place(thread);
+	if (place && mmget_not_zero(thread->birth->mm)) {
+		birth_mm = thread->birth->mm;
+		current->robust_list = place->robust_list;
+		current->clear_child_tid = place->clear_child_tid;
+	}
+	mutex_unlock(&process->lock);
+	if (!birth_mm)
+		return;
+
+	lwc_transit_begin(thread);
+	enter_memory(process, birth_mm);
+	static_call(original_exit_mm_release)(current, birth_mm);
+	enter_memory(process, mm);
+	lwc_transit_end(thread);
+	mmput(birth_mm);
+
+	current->robust_list = robust_list;
+	current->clear_child_tid = NULL;
+}
+
+static void guarded_exit_mm_release(struct task_struct *task, struct mm_struct *mm)
+{
+	struct lwc_thread *thread = NULL;
+
+	lwc_hook_enter();
+	if (task == current && mm) {
+		rcu_read_lock();
+		/* Its own record: only the task itself takes it away, later. */
+		thread = lwc_thread_find(task);
+		rcu_read_unlock();
+	}
+	if (thread)
+		release_at_birth(thread);
+	static_call(original_exit_mm_release)(task, mm);
+	lwc_hook_leave();
+}
+
+enum { HOOK_PTRACE, HOOK_FGET, HOOK_EXIT, N_HOOKS };
+
+static struct lwc_hook hooks[N_HOOKS] = {
+	[HOOK_PTRACE] = {
+		.name = "__ptrace_may_access",
+		.replacement = guarded_ptrace_may_access,
+	},
+	[HOOK_FGET] = {
+		.name = "fget_task",
+		.replacement = guarded_fget_task,
+	},
+	[HOOK_EXIT] = {
+		.name = "exit_mm_release",
+		.replacement = guarded_exit_mm_release,
+	},
+};
+
+static void remove_hooks(unsigned int n)
+{
+	while (n-- > 0)
+		lwc_hook_remove(&hooks[n]);
+	lwc_hooks_drain();
+}
+
+int lwc_guard_init(void)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < N_HOOKS; i++) {
+		err = lwc_hook_find(&hooks[i]);
+		if (err)
+			return err;
+	}
+	static_call_update(original_ptrace_may_access,
+			   (typeof(&__ptrace_may_access))hooks[HOOK_PTRACE].original);
+	static_call_update(original_fget_task, (typeof(&fget_task))hooks[HOOK_FGET].original);
+	static_call_update(original_exit_mm_release,
+			   (typeof(&exit_mm_release))hooks[HOOK_EXIT].original);
+	for (i = 0; i < N_HOOKS; i++) {
+		err = lwc_hook_install(&hooks[i]);
+		if (err) {
+			remove_hooks(i);
+			return err;
+		}
+	}
+	return 0;
+}
+
+void lwc_guard_exit(void)
+{
+	remove_hooks(N_HOOKS);
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * kernel/compat.h - what differs between the kernels that are supported.
+ *
+ * The only place with a version number. The rest of the module is written
+ * for the newest series, and reads as if there were no other.
+ */
+#ifndef LWC_KERNEL_COMPAT_H
+#define LWC_KERNEL_COMPAT_H
+
+#include <linux/ftrace.h>
+#include <linux/mm.h>
+#include <linux/nsproxy.h>
+#include <linux/sched/coredump.h>
+#include <linux/userfaultfd_k.h>
+#include <linux/version.h>
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#include <linux/filelock.h>
+#endif
+#ifdef CONFIG_X86_USER_SHADOW_STACK
+#include <asm/prctl.h>
+#endif
+
+#include "kernel/symbols.h"
+
+/**
+ * lwc_kernel_is_known() - was this kernel's series tested?
+ */
+static inline bool lwc_kernel_is_known(void)
+{
+	const unsigned int series = LINUX_VERSION_CODE >> 8;
+
+	return series == KERNEL_VERSION(6, 1, 0) >> 8 ||
+	       series == KERNEL_VERSION(6, 12, 0) >> 8;
+}
+
+#define LWC_KNOWN_SERIES	"6.1 and 6.12"
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define ftrace_regs_set_instruction_pointer(fregs, ip)	\
+	ftrace_instruction_pointer_set(fregs, ip)
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+#define VM_LOCKED_MASK		(VM_LOCKED | VM_LOCKONFAULT)
+
+static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags &= ~flags;
+}
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+static inline unsigned long mmf_init_flags(unsigned long flags)
+{
+	return flags & MMF_INIT_MASK;
+}
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+/* There are no per-vma locks yet: the mmap lock alone keeps faults out. */
+static inline void vma_start_write(struct vm_area_struct *vma)
+{
+}
+#endif
+
+/* put_nsproxy() for modules: its last step is not exported. */
+static inline void lwc_put_nsproxy(struct nsproxy *ns)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+	if (atomic_dec_and_test(&ns->count))
+#else
+	if (refcount_dec_and_test(&ns->count))
+#endif
+		kernel_call(free_nsproxy)(ns);
+}
+
+/* Counts @pages against what may be promised. Return: 0 or -ENOMEM. */
+static inline int lwc_commit_memory(struct mm_struct *mm, long pages)
+{
+#ifdef CONFIG_SECURITY
+	return kernel_call(security_vm_enough_memory_mm)(mm, pages);
+#else
+	return kernel_call(__vm_enough_memory)(mm, pages,
+					       kernel_call(cap_vm_enough_memory)(mm, pages));
+#endif
+}
+
+/* The NUMA policy of a range, where there is such a thing. */
+static inline int lwc_dup_policy(struct vm_area_struct *origin, struct vm_area_struct *vma)
+{
+#ifdef CONFIG_NUMA
+	return kernel_call(vma_dup_policy)(origin, vma);
+#else
+	return 0;
+#endif
+}
+
+static inline void lwc_put_policy(struct vm_area_struct *vma)
+{
+#ifdef CONFIG_NUMA
+	if (vma_policy(vma))
+		kernel_call(__mpol_put)(vma_policy(vma));
+#endif
+}
+
+/* What dup_mm() copies along with the rest of the structure. */
+static inline void lwc_copy_mm_layout(struct mm_struct *mm, const struct mm_struct *source)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+	mm->get_unmapped_area = source->get_unmapped_area;
+#endif
+#ifdef CONFIG_ADDRESS_MASKING
+	mm->context.lam_cr3_mask = source->context.lam_cr3_mask;
+	mm->context.untag_mask = source->context.untag_mask;
+#endif
+}
+
+/* Page counts of @mm that this task still holds back, before it leaves @mm. */
+static inline void lwc_settle_rss(struct mm_struct *mm)
+{
+#ifdef SPLIT_RSS_COUNTING
+	kernel_call(sync_mm_rss)(mm);
+#endif
+}
+
+/* Concurrency ids (6.3) belong to an mm: give one back, take another. */
+static inline void lwc_mm_cid_leave(void)
+{
+#ifdef CONFIG_SCHED_MM_CID
+	kernel_call(sched_mm_cid_before_execve)(current);
+#endif
+}
+
+static inline void lwc_mm_cid_enter(void)
+{
+#ifdef CONFIG_SCHED_MM_CID
+	kernel_call(sched_mm_cid_after_execve)(current);
+#endif
+}
+
+/* Does the task run with a user shadow stack (6.6)? */
+static inline bool lwc_task_has_shadow_stack(void)
+{
+#ifdef CONFIG_X86_USER_SHADOW_STACK
+	return current->thread.features & ARCH_SHSTK_SHSTK;
+#else
+	return false;
+#endif
+}
+
+/*
+ * seccomp_filter_release() wants a task that is past the use of its filter:
+ * before 6.11 one without a sighand, since then one that exits and has its
+ * lock.
+ */
+static inline void lwc_make_seccomp_carrier(struct task_struct *carrier,
+					    struct sighand_struct *sighand)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
+	carrier->sighand = NULL;
+#else
+	spin_lock_init(&sighand->siglock);
+	carrier->sighand = sighand;
+	carrier->flags = PF_EXITING;
+#endif
+}
+
+struct lwc_rseq {
+	struct rseq __user *area;
+	u32 length;
+	u32 signature;
+	unsigned long event_mask;
+};
+
+static inline void lwc_rseq_save(struct lwc_rseq *rseq)
+{
+	rseq->area = current->rseq;
+	rseq->signature = current->rseq_sig;
+	rseq->event_mask = current->rseq_event_mask;
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	rseq->length = current->rseq_len;
+#endif
+}
+
+static inline void lwc_rseq_load(const struct lwc_rseq *rseq)
+{
+	current->rseq = rseq->area;
+	current->rseq_sig = rseq->signature;
+	current->rseq_event_mask = rseq->event_mask;
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	current->rseq_len = rseq->length;
+#endif
+}
+
+#endif /* LWC_KERNEL_COMPAT_H */

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * kernel/hook.h - puts a function of ours in the place of one of the kernel's.
+ *
+ * By ftrace with IPMODIFY and PERMANENT, so that neither a livepatch nor
+ * `sysctl kernel.ftrace_enabled=0` takes it away unseen. A replacement may
+ * sleep; it must be entered through lwc_hook_enter() and left through
+ * lwc_hook_leave(), or an unload could free code that a task still returns to.
+ */
+#ifndef LWC_KERNEL_HOOK_H
+#define LWC_KERNEL_HOOK_H
+
+#include <linux/ftrace.h>
+
+/**
+ * struct lwc_hook - one function replaced
+ * @name: the kernel's function
+ * @replacement: ours, of the same type
+ * @original: set by lwc_hook_find(): the kernel's body, behind the trace site
+ * @site: set by lwc_hook_find(): the trace site
+ * @ops: what ftrace knows of it
+ */
+struct lwc_hook {
+	const char *name;
+	void *replacement;
+	unsigned long original;
+	unsigned long site;
+	struct ftrace_ops ops;
+};
+
+void lwc_hook_enter(void);
+void lwc_hook_leave(void);
+
+/**
+ * lwc_hook_find() - learn where the function is
+ *
+ * Return: 0, or -ENOENT (said in the log) if it is missing or cannot be traced.
+ */
+int lwc_hook_find(struct lwc_hook *hook);
+
+/**
+ * lwc_hook_install() - replace it
+ *
+ * Return: 0 or ftrace's error, said in the log (a livepatch may hold it).
+ */
+int lwc_hook_install(struct lwc_hook *hook);
+
+/**
+ * lwc_hook_remove() - put the kernel's function back
+ */
+void lwc_hook_remove(struct lwc_hook *hook);
+
+/**
+ * lwc_hooks_drain() - wait until no task is in a replacement
+ *
+ * After the last lwc_hook_remove().
+ */
+void lwc_hooks_drain(void);
+
+#endif /* LWC_KERNEL_HOOK_H */

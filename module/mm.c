@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * mm.c - duplicates address spaces and moves the current task between them.
+ *
+ * duplicate_mappings() does what the kernel's dup_mmap() does, step by step
+ * and in its order, with functions that are global in every kernel (dup_mmap()
+ * itself is static, and inlined in some). It must never take a shortcut of its
+ * own: rmap, accounting and the page-table copy rely on each step.
+ */
+#include <linux/binfmts.h>
+#include <linux/fs.h>
+#include <linux/maple_tree.h>
+#include <linux/mman.h>
+#include <linux/mmu_notifier.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/userfaultfd_k.h>
+
+#include "kernel/compat.h"
+#include "mm.h"
+
+static void copy_exe_file(struct mm_struct *mm, struct mm_struct *source)
+{
+	struct file *exe_file = kernel_call(get_mm_exe_file)(source);
+
+	RCU_INIT_POINTER(mm->exe_file, exe_file);
+	/* The source has denied writing already, so this cannot fail. */
+	if (exe_file && exe_file_deny_write_access(exe_file))
+		pr_warn_once("the program's file is open for writing\n");
+}
+
+static void copy_layout(struct mm_struct *mm, struct mm_struct *source)
+{
+	mm->mmap_base = source->mmap_base;
+	mm->mmap_legacy_base = source->mmap_legacy_base;
+#ifdef CONFIG_HAVE_ARCH_COMPAT_MMAP_BASES
+	mm->mmap_compat_base = source->mmap_compat_base;
+	mm->mmap_compat_legacy_base = source->mmap_compat_legacy_base;
+#endif
+	mm->task_size = source->task_size;
+	mm->start_code = source->start_code;
+	mm->end_code = source->end_code;
+	mm->start_data = source->start_data;
+	mm->end_data = source->end_data;
+	mm->start_brk = source->start_brk;
+	mm->brk = source->brk;
+	mm->start_stack = source->start_stack;
+	mm->arg_start = source->arg_start;
+	mm->arg_end = source->arg_end;
+	mm->env_start = source->env_start;
+	mm->env_end = source->env_end;
+	memcpy(mm->saved_auxv, source->saved_auxv, sizeof(mm->saved_auxv));
+	mm->flags = mmf_init_flags(source->flags);
+	mm->def_flags = source->def_flags & VM_INIT_DEF_MASK;
+	atomic_set(&mm->membarrier_state, atomic_read(&source->membarrier_state));
+
+	mm->context.vdso = source->context.vdso;
+	mm->context.vdso_image = source->context.vdso_image;
+	mm->context.flags = source->context.flags;
+#ifdef CONFIG_X86_INTEL_MEMORY_PROTECTION_KEYS
+	mm->context.pkey_allocation_map = source->context.pkey_allocation_map;
+	mm->context.execute_only_pkey = source->context.execute_only_pkey;
+#endif
+	lwc_copy_mm_layout(mm, source);
+}
+
+/* As a file's mapping list wants it: behind the range it was made from. */
+static void link_to_file(struct vm_area_struct *vma, struct vm_area_struct *origin)
+{
+	struct address_space *mapping;
+
+	if (!vma->vm_file)
+		return;
+	mapping = vma->vm_file->f_mapping;
+	get_file(vma->vm_file);
+	i_mmap_lock_write(mapping);
+	if (vma_is_shared_maywrite(vma))
+		mapping_allow_writable(mapping);
+	flush_dcache_mmap_lock(mapping);
+	kernel_call(vma_interval_tree_insert_after)(vma, origin, &mapping->i_mmap);
+	flush_dcache_mmap_unlock(mapping);
+	i_mmap_unlock_write(mapping);
+}
+
+/* The part of a duplicated range that may fail before anyone can see it. */
+static struct vm_area_struct *duplicate_vma(struct mm_struct *mm, struct vm_area_struct *origin)
+{
+	struct vm_area_struct *vma = kernel_call(vm_area_dup)(origin);
+
+	if (!vma)
+		return NULL;
+	/* copy_page_range() takes care of what memory types are tracked. */
+	if (vma->vm_flags & VM_PFNMAP)
+		kernel_call(untrack_pfn_clear)(vma);
+	if (lwc_dup_policy(origin, vma))
+		goto free_vma;
+	vma->vm_mm = mm;
+#ifdef CONFIG_USERFAULTFD
+	vma->vm_userfaultfd_ctx = NULL_VM_UFFD_CTX;
+	vm_flags_clear(vma, __VM_UFFD_FLAGS);
+#endif
+	if (vma->vm_flags & VM_WIPEONFORK)
+		vma->anon_vma = NULL;
+	else if (kernel_call(anon_vma_fork)(vma, origin))
+		goto free_policy;
+	vm_flags_clear(vma, VM_LOCKED_MASK);
+	if (is_vm_hugetlb_page(vma))
+		kernel_call(hugetlb_dup_vma_private)(vma);
+
+	/* Last, as nothing that follows fails before exit_mmap() would undo it. */
+	if ((vma->vm_flags & VM_ACCOUNT) &&
+	    lwc_commit_memory(origin->vm_mm, vma_pages(vma)))
+		goto free_anon_vmas;
+	return vma;
+
+free_anon_vmas:
+	kernel_call(unlink_anon_vmas)(vma);
+free_policy:
+	lwc_put_policy(vma);
+free_vma:
+	kernel_call(vm_area_free)(vma);
+	return NULL;
+}
+
+/* Both mmap locks are held for writing. */
+static int duplicate_vmas(struct mm_struct *mm, struct mm_struct *source)
+{
+	MA_STATE(old, &source->mm_mt, 0, 0);
+	MA_STATE(new, &mm->mm_mt, 0, 0);
+	struct vm_area_struct *origin, *vma;
+	int err;
+
+	err = mas_expected_entries(&new, source->map_count);
+	if (err)
+		return err;
+	mt_clear_in_rcu(new.tree);
+	mas_for_each(&old, origin, ULONG_MAX) {
+		vma_start_write(origin);
+		if (origin->vm_flags & VM_DONTCOPY) {
+			kernel_call(vm_stat_account)(mm, origin->vm_flags, -vma_pages(origin));
+			continue;
+		}
+		err = -EINTR;
+		if (fatal_signal_pending(current))
+			break;
+		err = -ENOMEM;
+		vma = duplicate_vma(mm, origin);
+		if (!vma)
+			break;
+		new.index = vma->vm_start;
+		new.last = vma->vm_end - 1;
+		/* mas_expected_entries() has set aside what this needs. */
+		mas_store(&new, vma);
+		mm->map_count++;
+		if (vma->vm_ops && vma->vm_ops->open)
+			vma->vm_ops->open(vma);
+		link_to_file(vma, origin);
+
+		err = 0;
+		if (!(vma->vm_flags & VM_WIPEONFORK))
+			err = kernel_call(copy_page_range)(vma, origin);
+		if (err)
+			break;
+	}
+	if (!err)
+		err = kernel_call(ldt_dup_context)(source, mm);
+	mas_destroy(&new);
+	mt_set_in_rcu(new.tree);
+	return err;
+}
+
+static int duplicate_mappings(struct mm_struct *mm, struct mm_struct *source)
+{
+	int err = -EINTR;
+
+	kernel_call(uprobe_start_dup_mmap)();
+	if (mmap_write_lock_killable(source))
+		goto end_uprobes;
+	kernel_call(uprobe_dup_mmap)(source, mm);
+	/* Nobody else knows of it, so there is nothing to deadlock with. */
+	mmap_write_lock_nested(mm, SINGLE_DEPTH_NESTING);
+
+	copy_layout(mm, source);
+	copy_exe_file(mm, source);
+	mm->total_vm = source->total_vm;
+	mm->data_vm = source->data_vm;
+	mm->exec_vm = source->exec_vm;
+	mm->stack_vm = source->stack_vm;
+
+	err = duplicate_vmas(mm, source);
+#ifdef CONFIG_KSM
+	if (!err && test_bit(MMF_VM_MERGEABLE, &source->flags))
+		err = kernel_call(__ksm_enter)(mm);
+#endif
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+	if (!err && test_bit(MMF_VM_HUGEPAGE, &source->flags))
+		kernel_call(__khugepaged_enter)(mm);
+#endif
+	mmap_write_unlock(mm);
+	/* Pages that both have now are read-only in the source. */
+	kernel_call(flush_tlb_mm_range)(source, 0, TLB_FLUSH_ALL, 0, true);
+	mmap_write_unlock(source);
+end_uprobes:
+	kernel_call(uprobe_end_dup_mmap)();
+	return err;
+}
+
+struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct *owner)
+{
+	struct mm_struct *mm = kernel_call(mm_alloc)();
+	int err;
+
+	if (!mm)
+		return ERR_PTR(-ENOMEM);
+	put_user_ns(mm->user_ns);
+	mm->user_ns = get_user_ns(source->user_ns);
+#ifdef CONFIG_MEMCG
+	WRITE_ONCE(mm->owner, owner);
+#endif
+
+	err = duplicate_mappings(mm, source);
+	if (err)
+		goto put_mm;
+	/* mmput() puts the module of mm->binfmt, so it is set only once got. */
+	if (source->binfmt && !try_module_get(source->binfmt->module)) {
+		err = -ENOMEM;
+		goto put_mm;
+	}
+	mm->binfmt = source->binfmt;
+	mm->hiwater_rss = get_mm_rss(mm);
+	mm->hiwater_vm = mm->total_vm;
+
+	/* As fork() does: under the lock that cgroup migration takes. */
+	task_lock(current);
+	kernel_call(lru_gen_add_mm)(mm);
+	task_unlock(current);
+	return mm;
+
+put_mm:
+	lwc_mm_disown(mm, owner);
+	mmput(mm);
+	return ERR_PTR(err);
+}
+
+static bool has_aio_contexts(struct mm_struct *mm)
+{
+#ifdef CONFIG_AIO
+	return rcu_access_pointer(mm->ioctx_table);
+#else
+	return false;
+#endif
+}
+
+static bool vma_lacks_duplicate(struct vm_area_struct *vma)
+{
+	if (vma->vm_flags & (VM_DONTCOPY | VM_LOCKED | VM_LOCKONFAULT))
+		return true;
+	if (userfaultfd_armed(vma))
+		return true;
+	/* A duplicate has no reservation and may be killed at the next write. */
+	return is_vm_hugetlb_page(vma) && !(vma->vm_flags & VM_SHARED);
+}
+
+bool lwc_mm_lacks_duplicate(struct mm_struct *mm)
+{
+	MA_STATE(mas, &mm->mm_mt, 0, 0);
+	struct vm_area_struct *vma;
+	bool lacks = false;
+
+	if (has_aio_contexts(mm) || mm_has_notifiers(mm) || (mm->def_flags & VM_LOCKED))
+		return true;
+	mmap_read_lock(mm);
+	mas_for_each(&mas, vma, ULONG_MAX) {
+		lacks = vma_lacks_duplicate(vma);
+		if (lacks)
+			break;
+	}
+	mmap_read_unlock(mm);
+	return lacks;
+}
+
+void lwc_mm_leave(void)
+{
+	lwc_settle_rss(current->mm);
+	lwc_mm_cid_leave();
+}
+
+/*
+ * The order of exec_mmap(): the IBPB mitigation reads current->mm inside of
+ * switch_mm_irqs_off(), so it is set before; nothing may preempt between.
+ */
+void lwc_mm_enter(struct mm_struct *next, struct task_struct *owner)
+{
+	struct mm_struct *before = current->mm;
+
+#ifdef CONFIG_MEMCG
+	/* A thread that ends hands its mm to whoever it finds: take it back. */
+	if (READ_ONCE(before->owner) != owner)
+		WRITE_ONCE(before->owner, owner);
+	if (READ_ONCE(next->owner) != owner)
+		WRITE_ONCE(next->owner, owner);
+#endif
+	local_irq_disable();
+	current->active_mm = next;
+	current->mm = next;
+	kernel_call(membarrier_update_current_mm)(next);
+	kernel_call(switch_mm_irqs_off)(before, next, current);
+	local_irq_enable();
+}
+
+void lwc_mm_entered(void)
+{
+	lwc_mm_cid_enter();
+	lru_gen_use_mm(current->mm);
+}
+
+void lwc_mm_disown(struct mm_struct *mm, struct task_struct *owner)
+{
+#ifdef CONFIG_MEMCG
+	cmpxchg(&mm->owner, owner, NULL);
+#endif
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * mm.h - address spaces: duplicate one, put the current task into one.
+ */
+#ifndef LWC_MM_H
+#define LWC_MM_H
+
+#include <linux/mm_types.h>
+
+/**
+ * lwc_mm_duplicate() - what fork() would give a child of @source
+ * @source: the current task's mm or one that no task runs in
+ * @owner: the task that memory is charged to; the caller keeps a reference
+ *	for as long as the result may name it
+ *
+ * Ranges with MADV_DONTFORK are absent and those with MADV_WIPEONFORK zero in
+ * the result; locked ranges are not locked, userfaultfd does not watch it and
+ * it has no AIO contexts, all as after fork(). May sleep.
+ *
+ * Return: an mm with one user, or ERR_PTR(-ENOMEM), ERR_PTR(-EINTR) (the task
+ * is being killed).
+ */
+struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct *owner);
+
+/**
+ * lwc_mm_lacks_duplicate() - is there something in @mm that a duplicate lacks?
+ * @mm: the current task's
+ *
+ * Locked, MADV_DONTFORK and userfaultfd ranges, private hugetlb pages, AIO
+ * contexts, secondary page tables (a guest of KVM).
+ */
+bool lwc_mm_lacks_duplicate(struct mm_struct *mm);
+
+/**
+ * lwc_mm_enter() - the current task goes on in @next
+ * @next: the mm; its user reference becomes the task's, whose own on the
+ *	mm that it leaves becomes the caller's
+ * @owner: the task that memory is charged to
+ *
+ * Called with task_lock(current) held and lwc_mm_leave() done.
+ */
+void lwc_mm_enter(struct mm_struct *next, struct task_struct *owner);
+
+/**
+ * lwc_mm_leave() - what has to be settled in the mm before it is left
+ */
+void lwc_mm_leave(void);
+
+/**
+ * lwc_mm_entered() - what has to be settled after task_unlock()
+ */
+void lwc_mm_entered(void);
+
+/**
+ * lwc_mm_disown() - @mm may outlive @owner: forget it
+ */
+void lwc_mm_disown(struct mm_struct *mm, struct task_struct *owner);
+
+#endif /* LWC_MM_H */

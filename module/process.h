@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * process.h - what a process and each of its threads have to do with contexts.
+ *
+ * Lock order: signal->exec_update_lock (only where a process has threads),
+ * lwc_process.lock, then the kernel's own (mmap lock, task_lock, file_lock).
+ */
+#ifndef LWC_PROCESS_H
+#define LWC_PROCESS_H
+
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/sched.h>
+#include <linux/task_work.h>
+#include <linux/workqueue.h>
+
+struct lwc_context;
+struct lwc_place;
+
+/**
+ * struct lwc_process - the contexts of one process
+ * @ref: of its threads and contexts, and of the table while it lives
+ * @of_table: in the table of processes, by @signal
+ * @signal: names the process; only compared
+ * @leader: the thread group's leader when this was made, with a reference:
+ *	memory is charged to it, and it keeps @signal's memory
+ * @lock: over all that follows
+ * @ended: the process has ended or has a new program
+ * @threaded: it has had a second thread (see context.h)
+ * @update_locked: who holds @lock holds signal->exec_update_lock as well
+ * @contexts: alive ones, the root too
+ * @threads: struct lwc_thread
+ * @n_contexts: how many count against the limit
+ * @end_work: runs lwc_process_end() in the last thread, or in exec
+ * @sweep_work: looks for contexts that a thread we do not know has left
+ */
+struct lwc_process {
+	struct kref ref;
+	struct hlist_node of_table;
+	const struct signal_struct *signal;
+	struct task_struct *leader;
+	struct mutex lock;
+	bool ended;
+	bool threaded;
+	bool update_locked;
+	struct list_head contexts;
+	struct list_head threads;
+	unsigned int n_contexts;
+	struct callback_head end_work;
+	struct work_struct sweep_work;
+};
+
+/**
+ * struct lwc_thread - a thread that has made a call
+ * @of_table: in the table of threads, by @task
+ * @task: only compared, and by the thread itself
+ * @process: with a reference
+ * @of_process: in lwc_process.threads
+ * @context: where it is, with a reference
+ * @place: its place there
+ * @birth: the context it was made in, with a reference: where its
+ *	clear_child_tid and robust list count when it ends
+ * @places: in all contexts, with @place
+ * @transits: odd while it is on the way between two contexts, so that who
+ *	looks at it from outside can tell whether it moved
+ * @end_work: frees this once the thread has let go of everything
+ */
+struct lwc_thread {
+	struct hlist_node of_table;
+	struct task_struct *task;
+	struct lwc_process *process;
+	struct list_head of_process;
+	struct lwc_context *context;
+	struct lwc_place *place;
+	struct lwc_context *birth;
+	struct list_head places;
+	unsigned long transits;
+	struct callback_head end_work;
+	struct rcu_head rcu;
+};
+
+int lwc_process_init(void);
+void lwc_process_exit(void);
+
+/**
+ * lwc_process_current() - the current process's record
+ * @make: make one if there is none
+ *
+ * Return: with a reference; NULL if there is none, or without memory.
+ */
+struct lwc_process *lwc_process_current(bool make);
+
+void lwc_process_put(struct lwc_process *process);
+
+static inline void lwc_process_get(struct lwc_process *process)
+{
+	kref_get(&process->ref);
+}
+
+/**
+ * lwc_process_lock() - begin a call that reads or changes contexts
+ * @process: of the current task
+ *
+ * Where it has threads, signal->exec_update_lock is held for write too, so that
+ * nobody obtains an mm or a file of a task half-way between two contexts.
+ *
+ * Return: 0, -ESRCH (the process is another, or ended), -EINTR (being killed).
+ */
+int lwc_process_lock(struct lwc_process *process);
+void lwc_process_unlock(struct lwc_process *process);
+
+/**
+ * lwc_thread_find() - the record of a task
+ * @task: may be another; under RCU
+ *
+ * Return: NULL if it has made no call.
+ */
+struct lwc_thread *lwc_thread_find(const struct task_struct *task);
+
+/**
+ * lwc_thread_current() - the current thread's record, made if there is none
+ * @process: its lock is held
+ *
+ * Return: the record, or ERR_PTR(-ENOMEM), ERR_PTR(-ESRCH) (its address space
+ * belongs to no context).
+ */
+struct lwc_thread *lwc_thread_current(struct lwc_process *process);
+
+#endif /* LWC_PROCESS_H */

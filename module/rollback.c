@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * rollback.c - makes the current context again what it was at a snapshot.
+ *
+ * The snapshot is a duplicate of the address space, and the running one is
+ * left alone when it is taken. A rollback duplicates the snapshot's and puts
+ * the context there. Whatever can fail comes first, so a half-restored context
+ * never runs.
+ */
+#include <linux/file.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+
+#include "broken.h"
+#include "context.h"
+#include "files.h"
+#include "kernel/compat.h"
+#include "mm.h"
+#include "place.h"
+#include "process.h"
+#include "rollback.h"
+#include "snapshot.h"
+#include "stats.h"
+#include "switch.h"
+
+/* Does a task outside of the thread group run in @mm (vfork, CLONE_VM)? */
+static bool has_foreign_company(struct mm_struct *mm, int own_users)
+{
+	struct task_struct *process, *task;
+	bool found = false;
+
+	/* Who reads /proc has a user too, so the count alone proves nothing. */
+	if (atomic_read(&mm->mm_users) <= own_users)
+		return false;
+	rcu_read_lock();
+	for_each_process_thread(process, task) {
+		if (!same_thread_group(task, current) && !(task->flags & PF_KTHREAD) &&
+		    READ_ONCE(task->mm) == mm) {
+			found = true;
+			goto unlock;
+		}
+	}
+unlock:
+	rcu_read_unlock();
+	return found;
+}
+
+/* Is @thread the only one that is, or has a place, in its context? */
+static bool is_alone(const struct lwc_thread *thread)
+{
+	const struct lwc_context *context = thread->context;
+	const struct lwc_place *place;
+
+	list_for_each_entry(place, &context->places, of_context) {
+		if (place->thread != thread)
+			return false;
+	}
+	if (lwc_context_is_occupied(context, current))
+		return false;
+	return !has_foreign_company(context->mm, 1 + context->owned);
+}
+
+/* Descriptors of snapshots are not part of what is recorded: they stay. */
+static bool is_no_snapshot(const void *unused, unsigned int fd, struct file *file)
+{
+	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
+
+	return !descriptor || !descriptor->context->snapshot;
+}
+
+static bool is_living_snapshot(const void *unused, unsigned int fd, struct file *file)
+{
+	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
+
+	return descriptor && descriptor->context->snapshot && descriptor->context->alive;
+}
+
+/* The point to come back to: here, as the system call returns. */
+static void record_place(struct lwc_snapshot *snapshot, struct lwc_event __user *event)
+{
+	lwc_place_save(snapshot->place);
+	lwc_place_copy_extended(snapshot->place);
+	snapshot->place->event = event;
+	snapshot->single = thread_group_empty(current);
+	spin_lock_irq(&current->sighand->siglock);
+	memcpy(snapshot->actions, current->sighand->action, sizeof(snapshot->actions));
+	spin_unlock_irq(&current->sighand->siglock);
+}
+
+/* A record for a new snapshot of the context that @thread is in. */
+static struct lwc_context *new_record(struct lwc_thread *thread)
+{
+	struct lwc_context *record = lwc_context_new(thread->process);
+	struct lwc_snapshot *snapshot;
+
+	if (IS_ERR(record))
+		return record;
+	snapshot = kzalloc(sizeof(*snapshot), GFP_KERNEL_ACCOUNT);
+	if (snapshot)
+		snapshot->place = lwc_place_alloc();
+	if (!snapshot || !snapshot->place) {
+		LIST_HEAD(doomed);
+
+		kfree(snapshot);
+		lwc_context_doom(record, &doomed);
+		lwc_context_bury(&doomed);
+		return ERR_PTR(-ENOMEM);
+	}
+	snapshot->record = record;
+	snapshot->base = thread->context;
+	lwc_context_get(snapshot->base);
+	snapshot->thread = thread;
+	list_add_tail(&snapshot->of_base, &snapshot->base->snapshots);
+	record->snapshot = snapshot;
+	return record;
+}
+
+/* May the current thread record or restore its context now? */
+static int may_record(const struct lwc_thread *thread)
+{
+	int err = lwc_switch_refused(thread);
+
+	if (err)
+		return err;
+	if (!is_alone(thread))
+		return -EBUSY;
+	return lwc_mm_lacks_duplicate(current->mm) ? -EOPNOTSUPP : 0;
+}
+
+/* With the process's lock held. Return: the descriptor or an error. */
+static int take_locked(struct lwc_process *process, struct lwc_event __user *event,
+		       struct list_head *doomed)
+{
+	struct lwc_thread *thread = lwc_thread_current(process);
+	struct lwc_context *record;
+	struct file *file;
+	int err, fd;
+
+	if (IS_ERR(thread))
+		return PTR_ERR(thread);
+	err = may_record(thread);
+	if (err)
+		return err;
+	record = new_record(thread);
+	if (IS_ERR(record))
+		return PTR_ERR(record);
+	err = lwc_context_fill(record, is_no_snapshot, NULL);
+	if (err)
+		goto doom;
+	record_place(record->snapshot, event);
+	file = lwc_descriptor_open(record, 0, false);
+	if (IS_ERR(file)) {
+		err = PTR_ERR(file);
+		goto doom;
+	}
+	fd = lwc_descriptor_install(thread->context, file);
+	record->snapshot->fd = fd;
+	/* Where it got no descriptor, its last file goes here, and it with that. */
+	fput(file);
+	return fd;
+
+doom:
+	lwc_context_doom(record, doomed);
+	return err;
+}
+
+/*
+ * Re-arming: what the snapshot had is exchanged with what was recorded now,
+ * and buried.
+ */
+static int rearm_locked(struct lwc_context *record, int fd, struct lwc_event __user *event,
+			struct list_head *doomed)
+{
+	struct lwc_snapshot *snapshot = record->snapshot;
+	struct lwc_thread *thread;
+	struct lwc_context *fresh;
+	int err;
+
+	if (!record->alive)
+		return -ESRCH;
+	thread = lwc_thread_current(record->process);
+	if (IS_ERR(thread))
+		return PTR_ERR(thread);
+	if (snapshot->thread != thread || snapshot->base != thread->context)
+		return -EINVAL;
+	err = may_record(thread);
+	if (err)
+		return err;
+	fresh = lwc_context_spare(record->process);
+	if (!fresh)
+		return -ENOMEM;
+	err = lwc_context_fill(fresh, is_no_snapshot, NULL);
+	if (!err) {
+		swap(record->mm, fresh->mm);
+		swap(record->files, fresh->files);
+		swap(record->fs, fresh->fs);
+		swap(record->powers, fresh->powers);
+		record_place(snapshot, event);
+		snapshot->fd = fd;
+		list_move_tail(&snapshot->of_base, &thread->context->snapshots);
+	}
+	lwc_context_doom(fresh, doomed);
+	return err;
+}
+
+long lwc_snapshot(const struct lwc_snapshot_args *args)
+{
+	struct lwc_event __user *to = u64_to_user_ptr(args->event);
+	struct lwc_event event = { .caller = -1, .reason = LWC_EV_CREATED };
+	struct lwc_descriptor *descriptor = NULL;
+	struct lwc_process *process;
+	struct file *file = NULL;
+	LIST_HEAD(doomed);
+	long err;
+
+	if (args->reserved || (args->flags & ~LWC_SNAPSHOT_FLAGS) || args->snapshot < -1)
+		return -EINVAL;
+	if (args->snapshot >= 0) {
+		file = fget(args->snapshot);
+		if (!file)
+			return -EBADF;
+		descriptor = lwc_descriptor_of(file);
+		err = -EBADF;
+		if (!descriptor)
+			goto put_file;
+		err = -EINVAL;
+		if (!descriptor->context->snapshot)
+			goto put_file;
+	}
+	err = -EOPNOTSUPP;
+	if (args->flags & ~LWC_WORKING_SNAPSHOT_FLAGS)
+		goto put_file;
+	err = lwc_event_probe(to);
+	if (err)
+		goto put_file;
+
+	if (descriptor) {
+		process = descriptor->context->process;
+		lwc_process_get(process);
+	} else {
+		process = lwc_process_current(true);
+		err = -ENOMEM;
+		if (!process)
+			goto put_file;
+	}
+	err = lwc_process_lock(process);
+	if (err)
+		goto put_process;
+	if (descriptor) {
+		err = rearm_locked(descriptor->context, args->snapshot, to, &doomed);
+		event.created = args->snapshot;
+	} else {
+		event.created = take_locked(process, to, &doomed);
+		err = min(event.created, 0);
+	}
+	lwc_process_unlock(process);
+	lwc_context_bury(&doomed);
+	if (!err)
+		lwc_event_deliver(to, &event);
+put_process:
+	lwc_process_put(process);
+put_file:
+	if (file)
+		fput(file);
+	return err;
+}
+
+static void restore_actions(const struct lwc_snapshot *snapshot)
+{
+	if (!snapshot->single || !thread_group_empty(current) ||
+	    refcount_read(&current->sighand->count) != 1)
+		return;
+	spin_lock_irq(&current->sighand->siglock);
+	memcpy(current->sighand->action, snapshot->actions, sizeof(snapshot->actions));
+	spin_unlock_irq(&current->sighand->siglock);
+}
+
+/* The context goes on in @mm. Return: what it ran in, with the task's reference. */
+static struct mm_struct *replace_mm(struct lwc_thread *thread, struct mm_struct *mm)
+{
+	struct lwc_context *context = thread->context;
+	struct mm_struct *before = context->mm;
+
+	if (context->owned)
+		mmget(mm);
+	lwc_transit_begin(thread);
+	lwc_mm_leave();
+	task_lock(current);
+	lwc_mm_enter(mm, thread->process->leader);
+	task_unlock(current);
+	lwc_mm_entered();
+	lwc_transit_end(thread);
+	context->mm = mm;
+	mmgrab(mm);
+	/* The context's own reference; the task's is the caller's to put. */
+	if (context->owned)
+		mmput(before);
+	return before;
+}
+
+/* With the process's lock held. */
+static int rollback_locked(struct lwc_context *record, struct lwc_event *event,
+			   struct lwc_event __user **to, struct mm_struct **old_mm,
+			   struct list_head *doomed)
+{
+	struct lwc_snapshot *snapshot = record->snapshot;
+	struct lwc_thread *thread;
+	struct mm_struct *mm;
+	int err;
+
+	if (!record->alive)
+		return -ESRCH;
+	thread = lwc_thread_current(record->process);
+	if (IS_ERR(thread))
+		return PTR_ERR(thread);
+	if (snapshot->thread != thread || snapshot->base != thread->context)
+		return -EINVAL;
+	err = lwc_switch_refused(thread);
+	if (err)
+		return err;
+	if (!is_alone(thread))
+		return -EBUSY;
+	mm = lwc_mm_duplicate(record->mm, record->process->leader);
+	if (IS_ERR(mm))
+		return PTR_ERR(mm);
+
+	/* From here on nothing fails. */
+	lwc_snapshots_doom(thread->context, snapshot, doomed);
+	lwc_files_equalise(current->files, record->files, NULL, is_living_snapshot, NULL);
+	lwc_fs_restore(current->fs, record->fs);
+	lwc_powers_enter(&record->powers);
+	restore_actions(snapshot);
+	if (lwc_broken(PAGE_NOT_RESTORED)) {
+		*old_mm = mm;
+		mmgrab(mm);
+	} else {
+		*old_mm = replace_mm(thread, mm);
+	}
+	lwc_place_restore_extended(snapshot->place);
+	lwc_place_load(snapshot->place);
+	lwc_count(rollbacks);
+	event->created = snapshot->fd;
+	*to = snapshot->place->event;
+	return 0;
+}
+
+long lwc_rollback(struct lwc_descriptor *descriptor, const struct lwc_rollback_args *args)
+{
+	struct lwc_event event = {
+		.caller = -1, .reason = LWC_EV_ROLLBACK, .arg = args->arg,
+	};
+	struct lwc_context *record = descriptor->context;
+	struct lwc_process *process = record->process;
+	struct lwc_event __user *to;
+	struct mm_struct *old_mm;
+	LIST_HEAD(doomed);
+	int err;
+
+	if (args->flags || !record->snapshot)
+		return -EINVAL;
+	err = lwc_process_lock(process);
+	if (err)
+		return err;
+	err = rollback_locked(record, &event, &to, &old_mm, &doomed);
+	lwc_process_unlock(process);
+	lwc_context_bury(&doomed);
+	if (err)
+		return err;
+
+	mmput(old_mm);
+	lwc_mm_disown(old_mm, process->leader);
+	mmdrop(old_mm);
+	lwc_event_deliver(to, &event);
+	return current_pt_regs()->ax;
+}

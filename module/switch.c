@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * switch.c - the hot path and nothing else.
+ *
+ * Everything that can fail comes before leave(): a failed call changes
+ * nothing. After the swap the ioctl's own struct file belongs to a table that
+ * the task has left, and must not be touched.
+ */
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/uaccess.h>
+
+#include "broken.h"
+#include "context.h"
+#include "files.h"
+#include "kernel/compat.h"
+#include "mm.h"
+#include "place.h"
+#include "process.h"
+#include "stats.h"
+#include "switch.h"
+
+int lwc_event_probe(struct lwc_event __user *to)
+{
+	return put_user(-1, &to->created) ? -EFAULT : 0;
+}
+
+void lwc_event_deliver(struct lwc_event __user *to, const struct lwc_event *event)
+{
+	if (copy_to_user(to, event, sizeof(*event)))
+		force_sig(SIGSEGV);
+}
+
+int lwc_switch_refused(const struct lwc_thread *thread)
+{
+	if (current->io_uring || lwc_task_has_shadow_stack())
+		return -EOPNOTSUPP;
+	if (current->cred != current->real_cred)
+		return -EOPNOTSUPP;
+	return lwc_place_fits(thread->place) ? 0 : -EOPNOTSUPP;
+}
+
+/* Who looks from outside compares two readings; task_lock() orders them. */
+void lwc_transit_begin(struct lwc_thread *thread)
+{
+	WRITE_ONCE(thread->transits, thread->transits + 1);
+	smp_wmb();
+}
+
+void lwc_transit_end(struct lwc_thread *thread)
+{
+	smp_wmb();
+	WRITE_ONCE(thread->transits, thread->transits + 1);
+}
+
+static struct lwc_place *find_place(struct lwc_thread *thread, struct lwc_context *target)
+{
+	struct lwc_place *place;
+
+	list_for_each_entry(place, &thread->places, of_thread) {
+		if (place->context == target)
+			return place;
+	}
+	return NULL;
+}
+
+/*
+ * A thread may have replaced its file table or fs_struct by unshare(). Alone
+ * in its context it takes the new ones along; else the context's own stay,
+ * and the thread cannot leave with two.
+ */
+static int settle_unshared(struct lwc_context *context)
+{
+	if (likely(!context->owned ||
+		   (context->files == current->files && context->fs == current->fs)))
+		return 0;
+	if (lwc_context_is_occupied(context, current))
+		return -EOPNOTSUPP;
+	if (context->files != current->files) {
+		kernel_call(put_files_struct)(context->files);
+		context->files = current->files;
+		atomic_inc(&context->files->count);
+	}
+	if (context->fs != current->fs) {
+		lwc_fs_put(context->fs);
+		context->fs = current->fs;
+		spin_lock(&context->fs->lock);
+		context->fs->users++;
+		spin_unlock(&context->fs->lock);
+	}
+	return 0;
+}
+
+/* The references that the task brings into @context (see context.h). */
+static void take_references(struct lwc_process *process, struct lwc_context *context)
+{
+	if (context->owned && !process->threaded) {
+		context->owned = false;
+		return;
+	}
+	if (!lwc_broken(MISSING_REFERENCE))
+		mmget(context->mm);
+	atomic_inc(&context->files->count);
+	spin_lock(&context->fs->lock);
+	context->fs->users++;
+	spin_unlock(&context->fs->lock);
+}
+
+/* The references that the task had in @context. None of them is the last. */
+static void leave_references(struct lwc_context *context)
+{
+	if (!context->owned) {
+		context->owned = true;
+		return;
+	}
+	mmput(context->mm);
+	kernel_call(put_files_struct)(context->files);
+	lwc_fs_put(context->fs);
+}
+
+static void move(struct lwc_thread *thread, struct lwc_place *place)
+{
+	struct lwc_context *before = thread->context, *next = place->context;
+	struct lwc_process *process = thread->process;
+
+	lwc_powers_update(&before->powers);
+	if (!before->owned) {
+		before->files = current->files;
+		before->fs = current->fs;
+	}
+	take_references(process, next);
+	lwc_place_save(thread->place);
+	lwc_place_switch_extended(place);
+
+	lwc_transit_begin(thread);
+	lwc_mm_leave();
+	task_lock(current);
+	lwc_mm_enter(next->mm, process->leader);
+	current->files = next->files;
+	current->fs = next->fs;
+	task_unlock(current);
+	lwc_mm_entered();
+	lwc_powers_enter(&next->powers);
+	lwc_transit_end(thread);
+
+	lwc_place_load(place);
+	leave_references(before);
+	thread->context = next;
+	thread->place = place;
+}
+
+/* With the process's lock held. @event is filled on success. */
+static int switch_locked(struct lwc_descriptor *descriptor, const struct lwc_switch_args *args,
+			 struct lwc_event *event, struct lwc_event __user **to,
+			 struct list_head *doomed)
+{
+	struct lwc_context *target = descriptor->context, *before;
+	struct lwc_thread *thread;
+	struct lwc_place *place;
+	int err, caller;
+
+	if (!target->alive)
+		return -ESRCH;
+	thread = lwc_thread_current(target->process);
+	if (IS_ERR(thread))
+		return PTR_ERR(thread);
+	before = thread->context;
+	if (before == target)
+		return -EDEADLK;
+	place = find_place(thread, target);
+	if (!place)
+		return -ENXIO;
+	err = lwc_switch_refused(thread);
+	if (err)
+		return err;
+	err = settle_unshared(before);
+	if (err)
+		return err;
+
+	lwc_transit_begin(thread);
+	caller = lwc_descriptor_for_caller(target, before);
+	lwc_transit_end(thread);
+	if (caller < 0)
+		return caller;
+
+	thread->place->event = u64_to_user_ptr(args->event);
+	move(thread, place);
+	lwc_count(switches);
+	event->created = -1;
+	event->caller = caller;
+	event->reason = LWC_EV_SWITCH;
+	event->arg = args->arg;
+	*to = place->event;
+	lwc_context_doom_unused(before, doomed);
+	return 0;
+}
+
+long lwc_switch(struct lwc_descriptor *descriptor, const struct lwc_switch_args *args)
+{
+	struct lwc_process *process = descriptor->context->process;
+	struct lwc_event event = {};
+	struct lwc_event __user *to;
+	LIST_HEAD(doomed);
+	int err;
+
+	if (args->flags & ~LWC_SWITCH_FLAGS)
+		return -EINVAL;
+	if (descriptor->context->snapshot)
+		return -EINVAL;
+	if (!(READ_ONCE(descriptor->rights) & LWC_MAY_SWITCH))
+		return -EPERM;
+	if (args->flags & ~LWC_WORKING_SWITCH_FLAGS)
+		return -EOPNOTSUPP;
+	err = lwc_event_probe(u64_to_user_ptr(args->event));
+	if (err)
+		return err;
+	err = lwc_process_lock(process);
+	if (err)
+		return err;
+	err = switch_locked(descriptor, args, &event, &to, &doomed);
+	lwc_process_unlock(process);
+	if (err)
+		return err;
+
+	lwc_context_bury(&doomed);
+	lwc_event_deliver(to, &event);
+	return current_pt_regs()->ax;
+}

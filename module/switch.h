@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * switch.h - a thread goes from one context to another.
+ */
+#ifndef LWC_SWITCH_H
+#define LWC_SWITCH_H
+
+#include <linux/list.h>
+#include <linux/types.h>
+#include <linux/lwc.h>
+
+struct lwc_context;
+struct lwc_descriptor;
+struct lwc_place;
+struct lwc_process;
+struct lwc_thread;
+
+/* What works, for LWC_IOC_FEATURES. */
+#define LWC_SWITCH_FLAGS		(LWC_FRESH | LWC_DISCARD)
+#define LWC_WORKING_SWITCH_FLAGS	0
+
+/**
+ * lwc_switch_refused() - is there state in the task that cannot be switched?
+ * @thread: the current one
+ *
+ * io_uring (its requests complete into whatever memory the task has then), a
+ * user shadow stack, AMX state, overridden credentials.
+ *
+ * Return: 0 or -EOPNOTSUPP.
+ */
+int lwc_switch_refused(const struct lwc_thread *thread);
+
+/**
+ * lwc_switch() - LWC_IOC_SWITCH
+ * @descriptor: of the target
+ * @args: checked for size alone
+ *
+ * Return: what the system call returns, in the target; or an error here.
+ */
+long lwc_switch(struct lwc_descriptor *descriptor, const struct lwc_switch_args *args);
+
+/**
+ * lwc_event_deliver() - write an event to the context that the task is in
+ * @to: where
+ * @event: what
+ *
+ * Where that memory cannot be written, the task gets SIGSEGV: nothing is lost
+ * silently.
+ */
+void lwc_event_deliver(struct lwc_event __user *to, const struct lwc_event *event);
+
+/**
+ * lwc_event_probe() - can an event be written here?
+ *
+ * Return: 0 or -EFAULT.
+ */
+int lwc_event_probe(struct lwc_event __user *to);
+
+/**
+ * lwc_transit_begin() - from here to lwc_transit_end() nobody may look at the
+ *	current task's mm or files from outside
+ */
+void lwc_transit_begin(struct lwc_thread *thread);
+void lwc_transit_end(struct lwc_thread *thread);
+
+#endif /* LWC_SWITCH_H */

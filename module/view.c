@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * view.c - reads, checks and applies specs.
+ *
+ * Must never look at user memory twice: a list is copied once, then judged.
+ */
+#include <linux/err.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <asm/unistd.h>
+
+#include "context.h"
+#include "view.h"
+
+static bool is_whole(const struct lwc_spec *spec)
+{
+	return spec->from == 0 && spec->to == U64_MAX;
+}
+
+/* The end of what a spec of this type may name. */
+static u64 type_end(unsigned int type)
+{
+	switch (type) {
+	case LWC_MEMORY:
+		return TASK_SIZE_MAX;
+	case LWC_FILES:
+		return INT_MAX;
+	case LWC_SYSCALLS:
+		return NR_syscalls;
+	default:
+		return 0;
+	}
+}
+
+static int check_files(const struct lwc_spec *spec)
+{
+	switch (spec->mode) {
+	case LWC_COW:
+	case LWC_UNMAP:
+		return spec->flags ? -EOPNOTSUPP : 0;
+	case LWC_SHARE:
+		return is_whole(spec) ? -EOPNOTSUPP : -EINVAL;
+	default:
+		return -EINVAL;
+	}
+}
+
+static int check_memory(const struct lwc_spec *spec)
+{
+	if (!is_whole(spec) && !PAGE_ALIGNED(spec->from | spec->to))
+		return -EINVAL;
+	/* A copy is what there is without a spec. */
+	return spec->mode == LWC_COW && !spec->flags ? 0 : -EOPNOTSUPP;
+}
+
+/* Return: 0, -EINVAL for one that never works, -EOPNOTSUPP for one that will. */
+static int check(const struct lwc_spec *spec)
+{
+	if (spec->mode < LWC_COW || spec->mode > LWC_UNMAP)
+		return -EINVAL;
+	if (spec->flags & ~(LWC_GRANT | LWC_INHERIT))
+		return -EINVAL;
+	if ((spec->flags & LWC_INHERIT) && spec->type != LWC_FILES)
+		return -EINVAL;
+	if ((spec->flags & LWC_GRANT) && spec->type != LWC_FILES && spec->type != LWC_MEMORY)
+		return -EINVAL;
+	if (!is_whole(spec) && (spec->from >= spec->to || spec->to > type_end(spec->type)))
+		return -EINVAL;
+
+	switch (spec->type) {
+	case LWC_MEMORY:
+		return check_memory(spec);
+	case LWC_FILES:
+		return check_files(spec);
+	case LWC_CREDS:
+		if (spec->mode == LWC_COW)
+			return 0;
+		return spec->mode == LWC_SHARE ? -EOPNOTSUPP : -EINVAL;
+	case LWC_SYSCALLS:
+		if (spec->mode == LWC_UNMAP || spec->mode == LWC_SHARE)
+			return -EOPNOTSUPP;
+		return -EINVAL;
+	default:
+		return -EINVAL;
+	}
+}
+
+static int check_all(const struct lwc_specs *specs)
+{
+	unsigned int i;
+	int err = 0;
+
+	/* A bad spec is bad whatever stands before it. */
+	for (i = 0; i < specs->n; i++) {
+		const int this = check(&specs->list[i]);
+
+		if (this == -EINVAL)
+			return this;
+		if (this)
+			err = this;
+	}
+	return err;
+}
+
+struct lwc_specs *lwc_specs_read(u64 user_specs, unsigned int n)
+{
+	struct lwc_specs *specs;
+	int err;
+
+	if (!n)
+		return NULL;
+	if (n > LWC_MAX_SPECS)
+		return ERR_PTR(-E2BIG);
+	specs = kvmalloc(struct_size(specs, list, n), GFP_KERNEL_ACCOUNT);
+	if (!specs)
+		return ERR_PTR(-ENOMEM);
+	specs->n = n;
+	err = -EFAULT;
+	if (!copy_from_user(specs->list, u64_to_user_ptr(user_specs),
+			    array_size(n, sizeof(specs->list[0]))))
+		err = check_all(specs);
+	if (err) {
+		kvfree(specs);
+		return ERR_PTR(err);
+	}
+	return specs;
+}
+
+void lwc_specs_free(struct lwc_specs *specs)
+{
+	kvfree(specs);
+}
+
+bool lwc_specs_keep_file(const void *context, unsigned int fd, struct file *file)
+{
+	const struct lwc_specs *specs = context;
+	unsigned int i;
+
+	if (lwc_descriptor_of(file))
+		return false;
+	for (i = specs ? specs->n : 0; i-- > 0; ) {
+		const struct lwc_spec *spec = &specs->list[i];
+
+		if (spec->type == LWC_FILES && fd >= spec->from && fd < spec->to)
+			return spec->mode != LWC_UNMAP;
+	}
+	return true;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * view.h - specs: what a context sees of the one it is made from.
+ */
+#ifndef LWC_VIEW_H
+#define LWC_VIEW_H
+
+#include <linux/fs.h>
+#include <linux/types.h>
+#include <linux/lwc.h>
+
+/**
+ * struct lwc_specs - a checked list of specs
+ * @n: how many
+ * @list: in the order in which they were given; the later wins
+ */
+struct lwc_specs {
+	unsigned int n;
+	struct lwc_spec list[];
+};
+
+/* What works, for LWC_IOC_FEATURES. */
+#define LWC_WORKING_SPEC_TYPES	(1ULL << LWC_FILES)
+#define LWC_WORKING_SPEC_MODES	((1ULL << LWC_COW) | (1ULL << LWC_UNMAP))
+
+/**
+ * lwc_specs_read() - copy a list from user space and check it
+ * @specs: address of an array of struct lwc_spec
+ * @n: its length
+ *
+ * Return: the list (NULL for none), or ERR_PTR(): -E2BIG (more than
+ * LWC_MAX_SPECS), -EFAULT, -ENOMEM, -EINVAL (a bad one), -EOPNOTSUPP (a good
+ * one that does not work yet).
+ */
+struct lwc_specs *lwc_specs_read(u64 specs, unsigned int n);
+
+void lwc_specs_free(struct lwc_specs *specs);
+
+/**
+ * lwc_specs_keep_file() - does the new context have this descriptor?
+ * @specs: a struct lwc_specs or NULL
+ * @fd: number
+ * @file: what it names
+ *
+ * A lwc_files_filter. Descriptors of contexts are never handed on.
+ */
+bool lwc_specs_keep_file(const void *specs, unsigned int fd, struct file *file);
+
+#endif /* LWC_VIEW_H */
