@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: MIT
+/*
+ * request.c - lwc_request_run(): run a function, then forget what it did.
+ *
+ * What a rollback does not undo must be put right by hand here, on every way
+ * out: the deadline's timer, its signal's handler, the snapshot's descriptor.
+ * A rollback puts memory back, so nothing learned inside a request may be
+ * needed after it, except what the rollback itself hands over.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <time.h>
+
+#include <lwc.h>
+
+#include "syscall.h"
+
+/* The kernel's: all 64 of them, also the two that the C library hides. */
+typedef uint64_t mask_t;
+
+#define MASK(sig)	((mask_t)1 << ((sig) - 1))
+#define ALL_SIGNALS	(~(mask_t)0)
+#define SYNCHRONOUS	(MASK(SIGSEGV) | MASK(SIGBUS) | MASK(SIGILL) | MASK(SIGFPE) | \
+			 MASK(SIGTRAP) | MASK(SIGSYS))
+
+#define NS_PER_SEC	1000000000ULL
+#define NS_PER_MS	1000000ULL
+
+/*
+ * A deadline that cannot be kept at once (the thread is in another context, say)
+ * is tried again this much later.
+ */
+#define RETRY_NS	(10 * NS_PER_MS)
+
+/* One call of lwc_request_run() with a deadline. On its stack. */
+struct deadline {
+	struct deadline *outer;
+	uint64_t ns;		/* CLOCK_MONOTONIC */
+	int signal;
+	int timer;
+	int snapshot;
+};
+
+/* The innermost of this thread; in a signal handler, hence not allocated late. */
+static __thread struct deadline *innermost __attribute__((tls_model("initial-exec")));
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * NS_PER_SEC + t.tv_nsec;
+}
+
+static mask_t set_mask(mask_t mask)
+{
+	mask_t old = 0;
+
+	sys_4(__NR_rt_sigprocmask, SIG_SETMASK, (long)&mask, (long)&old, sizeof(mask));
+	return old;
+}
+
+static void delete_timer(struct deadline *d)
+{
+	if (d->timer >= 0)
+		sys_3(__NR_timer_delete, d->timer, 0, 0);
+	d->timer = -1;
+}
+
+/*
+ * The deadline's handler. Anyone may send the signal, so only the clock counts.
+ * Of nested requests the outermost that is due goes; the inner ones' timers are
+ * not undone by its rollback.
+ */
+static void on_deadline(int sig, siginfo_t *info, void *ucontext)
+{
+	struct deadline *d, *due = NULL;
+	uint64_t t = now();
+
+	(void)sig;
+	(void)info;
+	(void)ucontext;
+	for (d = innermost; d; d = d->outer) {
+		if (t >= d->ns && d->snapshot >= 0)
+			due = d;
+	}
+	if (!due)
+		return;
+	for (d = innermost; d != due; d = d->outer)
+		delete_timer(d);
+	lwc_rollback(due->snapshot, 0);
+}
+
+static bool unused(const struct sigaction *sa)
+{
+	return !(sa->sa_flags & SA_SIGINFO) && sa->sa_handler == SIG_DFL;
+}
+
+/*
+ * A signal for this thread's deadlines. Handlers are the process's, and another
+ * thread may do this in another context at the same time, so the disposition
+ * itself says whose a signal is: it belongs to whoever turned it from SIG_DFL
+ * into ours. A signal that the caller has blocked may be meant for sigwait(3):
+ * those come last.
+ */
+static int take_signal(mask_t blocked)
+{
+	struct sigaction ours = { .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART }, old;
+	int sig, round;
+
+	ours.sa_sigaction = on_deadline;
+	sigfillset(&ours.sa_mask);
+	for (round = 0; round < 2; round++) {
+		for (sig = SIGRTMAX; sig >= SIGRTMIN; sig--) {
+			if (!(blocked & MASK(sig)) != !round)
+				continue;
+			sigaction(sig, NULL, &old);
+			if (!unused(&old))
+				continue;
+			sigaction(sig, &ours, &old);
+			if (unused(&old))
+				return sig;
+			sigaction(sig, &old, NULL);
+		}
+	}
+	return -EAGAIN;
+}
+
+static void release_signal(int sig)
+{
+	struct sigaction unused = { .sa_handler = SIG_DFL };
+
+	sigaction(sig, &unused, NULL);
+}
+
+/* Everything but starting the clock; all signals are blocked, @blocked were. */
+static int prepare(struct deadline *d, uint32_t timeout_ms, mask_t blocked)
+{
+	struct sigevent sev = { .sigev_notify = SIGEV_THREAD_ID };
+	long ret;
+
+	d->ns = now() + timeout_ms * NS_PER_MS;
+	d->snapshot = -1;
+	d->outer = innermost;
+	d->signal = d->outer ? d->outer->signal : take_signal(blocked);
+	if (d->signal < 0)
+		return d->signal;
+
+	sev.sigev_signo = d->signal;
+	sev._sigev_un._tid = (int)sys_3(__NR_gettid, 0, 0, 0);
+	ret = sys_3(__NR_timer_create, CLOCK_MONOTONIC, (long)&sev, (long)&d->timer);
+	if (ret) {
+		if (!d->outer)
+			release_signal(d->signal);
+		return (int)ret;
+	}
+	innermost = d;
+	return 0;
+}
+
+static void start(const struct deadline *d)
+{
+	struct itimerspec when = {
+		.it_value = { .tv_sec = d->ns / NS_PER_SEC, .tv_nsec = d->ns % NS_PER_SEC },
+		.it_interval = { .tv_nsec = RETRY_NS },
+	};
+
+	sys_4(__NR_timer_settime, d->timer, TIMER_ABSTIME, (long)&when, 0);
+}
+
+static void finish(struct deadline *d)
+{
+	const mask_t signal = MASK(d->signal);
+	struct timespec at_once = { 0, 0 };
+
+	delete_timer(d);
+	innermost = d->outer;
+	/* What expired meanwhile is pending; an outer deadline comes again. */
+	while (sys_4(__NR_rt_sigtimedwait, (long)&signal, 0, (long)&at_once, sizeof(signal)) > 0)
+		;
+	if (!d->outer)
+		release_signal(d->signal);
+}
+
+static int check(const struct lwc_request *rq)
+{
+	const unsigned char *tail = (const unsigned char *)(rq + 1);
+	size_t i;
+
+	if (rq->size < sizeof(*rq))
+		return -EINVAL;
+	if (rq->size > 4096)
+		return -E2BIG;
+	for (i = 0; i < rq->size - sizeof(*rq); i++) {
+		if (tail[i])
+			return -E2BIG;
+	}
+	for (i = 0; i < sizeof(rq->reserved) / sizeof(rq->reserved[0]); i++) {
+		if (rq->reserved[i])
+			return -EINVAL;
+	}
+	return 0;
+}
+
+/* Until the module can turn faults into rollbacks, a crash stays a signal. */
+static int take_snapshot(struct lwc_event *ev)
+{
+	int ret = lwc_snapshot(-1, LWC_TRAP_FAULTS, ev);
+
+	return ret == -EOPNOTSUPP ? lwc_snapshot(-1, 0, ev) : ret;
+}
+
+/* With all signals blocked; @blocked are those that the caller had blocked. */
+static int run(long (*fn)(void *), void *arg, struct deadline *d, mask_t blocked, long *value)
+{
+	mask_t inside = ALL_SIGNALS & ~(SYNCHRONOUS & ~blocked);
+	struct lwc_event ev;
+	int ret;
+
+	if (innermost)
+		inside &= ~MASK(innermost->signal);
+	ret = take_snapshot(&ev);
+	if (ret)
+		return ret;
+
+	switch (ev.reason) {
+	case LWC_EV_CREATED:
+		if (d) {
+			d->snapshot = ev.created;
+			start(d);
+		}
+		set_mask(inside);
+		*value = fn(arg);
+		set_mask(ALL_SIGNALS);
+		/* Comes back here only if it is refused. */
+		ret = lwc_rollback(ev.created, (uint64_t)*value);
+		break;
+	case LWC_EV_FAULT:
+		ret = -EFAULT;
+		break;
+	default:
+		/* By fn's return, or by on_deadline(): the clock knows which. */
+		*value = (long)ev.arg;
+		ret = d && now() >= d->ns ? -ETIME : 0;
+	}
+	lwc_close(ev.created);
+	return ret;
+}
+
+int lwc_request_run(struct lwc_request *rq, long (*fn)(void *), void *arg, long *result)
+{
+	struct deadline deadline, *d = NULL;
+	mask_t blocked;
+	long value = 0;
+	int ret;
+
+	if (!rq || !fn)
+		return -EFAULT;
+	ret = check(rq);
+	if (ret)
+		return ret;
+
+	blocked = set_mask(ALL_SIGNALS);
+	if (rq->timeout_ms) {
+		d = &deadline;
+		ret = prepare(d, rq->timeout_ms, blocked);
+	}
+	if (!ret) {
+		ret = run(fn, arg, d, blocked, &value);
+		if (d)
+			finish(d);
+	}
+	set_mask(blocked);
+
+	if (!ret && result)
+		*result = value;
+	return ret;
+}
