@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * H is a copy of W, and so would start each request with the same state of every
+ * random number generator that lives in memory. Here W sees to it that no two
+ * requests begin alike: it never leaves to H a generator that H could run on from
+ * a state that another request had.
+ */
+
+#include "ngx_http_lwc.h"
+
+#include <sys/random.h>
+
+#if (NGX_HTTP_SSL)
+#include <openssl/rand.h>
+#endif
+
+
+#if (NGX_HTTP_SSL)
+
+static int ngx_http_lwc_random_bytes(unsigned char *buf, int n);
+static int ngx_http_lwc_random_add(const void *buf, int n, double entropy);
+static int ngx_http_lwc_random_seed(const void *buf, int n);
+static int ngx_http_lwc_random_status(void);
+
+
+/* nothing in memory that could repeat itself: all comes from the kernel */
+
+static const RAND_METHOD  ngx_http_lwc_random_method = {
+    ngx_http_lwc_random_seed,
+    ngx_http_lwc_random_bytes,
+    NULL,
+    ngx_http_lwc_random_add,
+    ngx_http_lwc_random_bytes,
+    ngx_http_lwc_random_status
+};
+
+#endif
+
+
+static struct {
+    uint32_t  key[2];
+    uint32_t  n;
+} ngx_http_lwc_random;
+
+
+ngx_int_t
+ngx_http_lwc_random_init(ngx_cycle_t *cycle)
+{
+    ngx_uint_t   i;
+    const char  *why;
+
+    if (getrandom(&ngx_http_lwc_random, sizeof(ngx_http_lwc_random), 0)
+        != (ssize_t) sizeof(ngx_http_lwc_random))
+    {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
+                      "lwc_rollback: getrandom() failed");
+        return NGX_ERROR;
+    }
+
+#if (NGX_HTTP_SSL)
+
+    /*
+     * OpenSSL's own generator notices a fork, but not a context. It is
+     * replaced in W too: that costs no request anything.
+     */
+
+    if (RAND_set_rand_method(&ngx_http_lwc_random_method) != 1) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "lwc_rollback: RAND_set_rand_method() failed");
+        return NGX_ERROR;
+    }
+
+#endif
+
+    for (i = 0; cycle->modules[i]; i++) {
+
+        if (ngx_strcmp(cycle->modules[i]->name, "ngx_http_perl_module") != 0) {
+            continue;
+        }
+
+        why = ngx_http_lwc_perl_init();
+
+        if (why) {
+            ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                          "lwc_rollback: Perl's rand() would repeat itself: %s",
+                          why);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * For random(), rand() and drand48() of the C library and ngx_random(). The
+ * seeds are a permutation of a counter, under a secret key: none comes twice in
+ * four thousand million requests, as ones drawn by chance soon would.
+ */
+
+void
+ngx_http_lwc_random_next(void)
+{
+    uint32_t  seed;
+
+    seed = ngx_http_lwc_random.n++ ^ ngx_http_lwc_random.key[0];
+    seed ^= seed >> 16;
+    seed *= 0x7feb352d;
+    seed ^= seed >> 15;
+    seed *= ngx_http_lwc_random.key[1] | 1;
+    seed ^= seed >> 16;
+
+    srandom(seed);
+    srand48((long) seed);
+
+    ngx_http_lwc_perl_next();
+}
+
+
+#if (NGX_HTTP_SSL)
+
+static int
+ngx_http_lwc_random_bytes(unsigned char *buf, int n)
+{
+    ssize_t  got;
+
+    while (n > 0) {
+        got = getrandom(buf, n, 0);
+
+        if (got == -1) {
+            if (ngx_errno == NGX_EINTR) {
+                continue;
+            }
+
+            return 0;
+        }
+
+        buf += got;
+        n -= got;
+    }
+
+    return 1;
+}
+
+
+static int
+ngx_http_lwc_random_add(const void *buf, int n, double entropy)
+{
+    return 1;
+}
+
+
+static int
+ngx_http_lwc_random_seed(const void *buf, int n)
+{
+    return 1;
+}
+
+
+static int
+ngx_http_lwc_random_status(void)
+{
+    return 1;
+}
+
+#endif
