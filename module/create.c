@@ -232,22 +232,23 @@ free:
 long lwc_renew(struct lwc_descriptor *descriptor, const struct lwc_renew_args *args)
 {
 	struct lwc_event __user *to = u64_to_user_ptr(args->event);
-	struct lwc_event event = { .caller = -1, .reason = LWC_EV_CREATED };
+	struct lwc_event event = {
+		.created = args->created, .caller = -1, .reason = LWC_EV_CREATED,
+	};
 	struct lwc_context *context = descriptor->context;
 	struct lwc_process *process = context->process;
 	struct mm_struct *old_mm;
 	struct fs_struct *old_fs;
 	LIST_HEAD(doomed);
-	int err, created;
+	int err;
 
-	if (args->flags || context->snapshot)
+	if (args->flags || args->reserved || context->snapshot)
 		return -EINVAL;
 	if (!(READ_ONCE(descriptor->rights) & LWC_MAY_KEEP))
 		return -EPERM;
 	err = lwc_event_probe(to);
 	if (err)
 		return err;
-	created = descriptor->fd;
 	err = lwc_process_lock(process);
 	if (err)
 		return err;
@@ -261,7 +262,6 @@ long lwc_renew(struct lwc_descriptor *descriptor, const struct lwc_renew_args *a
 	mmput(old_mm);
 	lwc_mm_disown(old_mm, process->leader);
 	mmdrop(old_mm);
-	event.created = created;
 	lwc_event_deliver(to, &event);
 	return 0;
 }

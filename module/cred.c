@@ -16,6 +16,7 @@
 #include "broken.h"
 #include "cred.h"
 #include "kernel/compat.h"
+#include "signals.h"
 
 #ifdef CONFIG_DEBUG_CREDENTIALS
 #error "CONFIG_DEBUG_CREDENTIALS counts the tasks of each credential, which is not supported"
@@ -60,10 +61,10 @@ static void put_filter(struct seccomp_filter *filter)
 /* The current task's filter, with a reference for the caller. */
 static void get_filter(struct seccomp *seccomp)
 {
-	spin_lock_irq(&current->sighand->siglock);
+	lwc_lock_signals();
 	kernel_call(get_seccomp_filter)(current);
 	*seccomp = current->seccomp;
-	spin_unlock_irq(&current->sighand->siglock);
+	lwc_unlock_signals();
 }
 
 void lwc_powers_get(struct lwc_powers *powers)
@@ -96,7 +97,7 @@ void lwc_powers_update(struct lwc_powers *powers)
 
 static void enter_cred(const struct cred *cred)
 {
-	const struct cred *before = current->real_cred;
+	const struct cred *before = current_real_cred();
 	const bool other_user = cred->user != before->user || cred->user_ns != before->user_ns;
 
 	get_cred(cred);
@@ -127,7 +128,7 @@ static void enter_filters(const struct seccomp *seccomp)
 {
 	struct seccomp_filter *before;
 
-	spin_lock_irq(&current->sighand->siglock);
+	lwc_lock_signals();
 	before = current->seccomp.filter;
 	current->seccomp = *seccomp;
 	kernel_call(get_seccomp_filter)(current);
@@ -135,7 +136,7 @@ static void enter_filters(const struct seccomp *seccomp)
 		set_syscall_work(SECCOMP);
 	else
 		clear_syscall_work(SECCOMP);
-	spin_unlock_irq(&current->sighand->siglock);
+	lwc_unlock_signals();
 	put_filter(before);
 }
 

@@ -11,6 +11,9 @@
  * fget_task() takes a file of another task's table; the links in /proc/PID/fd
  * come to it some time after their check, so it is judged here by itself.
  *
+ * do_seccomp() with TSYNC gives all threads the caller's filters, in whatever
+ * context they are.
+ *
  * exit_mm_release() tells the futexes of a thread that ends. A thread that
  * ends in another context than it was made in is waited for in that one.
  *
@@ -33,6 +36,7 @@
 #include "switch.h"
 
 DEFINE_STATIC_CALL_NULL(original_ptrace_may_access, __ptrace_may_access);
+DEFINE_STATIC_CALL_NULL(original_do_seccomp, do_seccomp);
 DEFINE_STATIC_CALL_NULL(original_fget_task, fget_task);
 DEFINE_STATIC_CALL_NULL(original_exit_mm_release, exit_mm_release);
 
@@ -80,16 +84,18 @@ static unsigned long transits_of(const struct task_struct *task)
 	return transits;
 }
 
-/* The original takes task_lock(), which orders both readings with a switch. */
+/* Judges the file by whether the task stayed where it was while it was taken. */
 static struct file *fget_sibling(struct task_struct *task, unsigned int fd)
 {
 	const unsigned long transits = transits_of(task);
 	struct file *file;
 
+	/* Pairs with lwc_transit_begin() and lwc_transit_end(). */
 	smp_rmb();
 	if ((transits & 1) || is_elsewhere(task))
 		goto refuse;
 	file = static_call(original_fget_task)(task, fd);
+	/* The file was taken before this second reading. */
 	smp_rmb();
 	if (transits_of(task) == transits)
 		return file;
@@ -189,7 +195,57 @@ static void guarded_exit_mm_release(struct task_struct *task, struct mm_struct *
 	lwc_hook_leave();
 }
 
-enum { HOOK_PTRACE, HOOK_FGET, HOOK_EXIT, N_HOOKS };
+/* With the process's lock held: no thread can go elsewhere meanwhile. */
+static bool has_thread_elsewhere(const struct lwc_process *process)
+{
+	struct task_struct *task;
+	bool found = false;
+
+	lockdep_assert_held(&process->lock);
+	rcu_read_lock();
+	for_each_thread(current, task) {
+		if (is_elsewhere(task)) {
+			found = true;
+			break;
+		}
+	}
+	rcu_read_unlock();
+	return found;
+}
+
+static long synchronize_filters(unsigned int op, unsigned int flags, void __user *uargs)
+{
+	struct lwc_process *process = lwc_process_current(false);
+	long err;
+
+	if (!process)
+		return static_call(original_do_seccomp)(op, flags, uargs);
+	mutex_lock(&process->lock);
+	if (has_thread_elsewhere(process)) {
+		lwc_count(refusals);
+		err = -EOPNOTSUPP;
+	} else {
+		err = static_call(original_do_seccomp)(op, flags, uargs);
+	}
+	mutex_unlock(&process->lock);
+	lwc_process_put(process);
+	return err;
+}
+
+static long guarded_do_seccomp(unsigned int op, unsigned int flags, void __user *uargs)
+{
+	long err;
+
+	lwc_hook_enter();
+	if (op == SECCOMP_SET_MODE_FILTER && (flags & SECCOMP_FILTER_FLAG_TSYNC))
+		err = synchronize_filters(op, flags, uargs);
+	else
+		err = static_call(original_do_seccomp)(op, flags, uargs);
+	lwc_hook_leave();
+	return err;
+}
+
+enum { HOOK_PTRACE, HOOK_FGET, HOOK_SECCOMP, HOOK_EXIT, N_HOOKS };
 
 static struct lwc_hook hooks[N_HOOKS] = {
 	[HOOK_PTRACE] = {
@@ -199,6 +255,10 @@ static struct lwc_hook hooks[N_HOOKS] = {
 	[HOOK_FGET] = {
 		.name = "fget_task",
 		.replacement = guarded_fget_task,
+	},
+	[HOOK_SECCOMP] = {
+		.name = "do_seccomp",
+		.replacement = guarded_do_seccomp,
 	},
 	[HOOK_EXIT] = {
 		.name = "exit_mm_release",
@@ -224,10 +284,12 @@ int lwc_guard_init(void)
 			return err;
 	}
 	static_call_update(original_ptrace_may_access,
-			   (typeof(&__ptrace_may_access))hooks[HOOK_PTRACE].original);
-	static_call_update(original_fget_task, (typeof(&fget_task))hooks[HOOK_FGET].original);
+			   (typeof(__ptrace_may_access) *)hooks[HOOK_PTRACE].original);
+	static_call_update(original_fget_task, (typeof(fget_task) *)hooks[HOOK_FGET].original);
+	static_call_update(original_do_seccomp,
+			   (typeof(do_seccomp) *)hooks[HOOK_SECCOMP].original);
 	static_call_update(original_exit_mm_release,
-			   (typeof(&exit_mm_release))hooks[HOOK_EXIT].original);
+			   (typeof(exit_mm_release) *)hooks[HOOK_EXIT].original);
 	for (i = 0; i < N_HOOKS; i++) {
 		err = lwc_hook_install(&hooks[i]);
 		if (err) {

@@ -51,13 +51,18 @@ static long features(struct lwc_features __user *to)
 {
 	struct lwc_features features;
 	u32 size;
-	int err;
+	int zero;
 
 	if (get_user(size, &to->size))
 		return -EFAULT;
-	err = size < sizeof(features) ? -EINVAL : 0;
-	if (err)
-		return err;
+	if (size < sizeof(features))
+		return -EINVAL;
+	if (size > PAGE_SIZE)
+		return -E2BIG;
+	/* What a newer program knows and this module does not must be zero. */
+	zero = check_zeroed_user((char __user *)to + sizeof(features), size - sizeof(features));
+	if (zero <= 0)
+		return zero ?: -E2BIG;
 	features = (struct lwc_features){
 		.size = size,
 		.abi = LWC_ABI,
@@ -68,9 +73,6 @@ static long features(struct lwc_features __user *to)
 		.max_contexts = READ_ONCE(lwc_max_contexts),
 	};
 	if (copy_to_user(to, &features, sizeof(features)))
-		return -EFAULT;
-	/* What a newer program knows and this module does not is not there. */
-	if (clear_user((char __user *)to + sizeof(features), size - sizeof(features)))
 		return -EFAULT;
 	return 0;
 }
@@ -171,14 +173,12 @@ static int check_kernel(void)
 	}
 	if (lwc_kernel_is_known())
 		return 0;
-	if (!allow_untested_kernel) {
-		pr_err("kernel %s was not tested (series " LWC_KNOWN_SERIES " were); load with allow_untested_kernel=1 to try; not loaded\n",
-		       utsname()->release);
-		return -EOPNOTSUPP;
-	}
-	pr_warn("kernel %s was not tested (series " LWC_KNOWN_SERIES " were)\n",
+	pr_warn("kernel %s was not tested, series " LWC_KNOWN_SERIES " were\n",
 		utsname()->release);
-	return 0;
+	if (allow_untested_kernel)
+		return 0;
+	pr_err("not loaded; allow_untested_kernel=1 loads it all the same\n");
+	return -EOPNOTSUPP;
 }
 
 static int __init lwc_init(void)

@@ -21,6 +21,15 @@
 #include "kernel/compat.h"
 #include "mm.h"
 
+/* Who memory is charged to; written only where it changes. */
+static void set_owner(struct mm_struct *mm, struct task_struct *owner)
+{
+#ifdef CONFIG_MEMCG
+	if (rcu_access_pointer(mm->owner) != owner)
+		rcu_assign_pointer(mm->owner, owner);
+#endif
+}
+
 static void copy_exe_file(struct mm_struct *mm, struct mm_struct *source)
 {
 	struct file *exe_file = kernel_call(get_mm_exe_file)(source);
@@ -216,9 +225,7 @@ struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct 
 		return ERR_PTR(-ENOMEM);
 	put_user_ns(mm->user_ns);
 	mm->user_ns = get_user_ns(source->user_ns);
-#ifdef CONFIG_MEMCG
-	WRITE_ONCE(mm->owner, owner);
-#endif
+	set_owner(mm, owner);
 
 	err = duplicate_mappings(mm, source);
 	if (err)
@@ -295,13 +302,9 @@ void lwc_mm_enter(struct mm_struct *next, struct task_struct *owner)
 {
 	struct mm_struct *before = current->mm;
 
-#ifdef CONFIG_MEMCG
 	/* A thread that ends hands its mm to whoever it finds: take it back. */
-	if (READ_ONCE(before->owner) != owner)
-		WRITE_ONCE(before->owner, owner);
-	if (READ_ONCE(next->owner) != owner)
-		WRITE_ONCE(next->owner, owner);
-#endif
+	set_owner(before, owner);
+	set_owner(next, owner);
 	local_irq_disable();
 	current->active_mm = next;
 	current->mm = next;
@@ -319,6 +322,6 @@ void lwc_mm_entered(void)
 void lwc_mm_disown(struct mm_struct *mm, struct task_struct *owner)
 {
 #ifdef CONFIG_MEMCG
-	cmpxchg(&mm->owner, owner, NULL);
+	cmpxchg((struct task_struct __force **)&mm->owner, owner, NULL);
 #endif
 }

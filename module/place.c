@@ -21,18 +21,19 @@ struct lwc_place *lwc_place_alloc(void)
 {
 	const struct fpstate *now = current->thread.fpu.fpstate;
 	struct lwc_place *place;
+	size_t size;
 
 	place = kzalloc(sizeof(*place), GFP_KERNEL_ACCOUNT);
 	if (!place)
 		return NULL;
 	/* XSAVE wants 64 bytes of alignment; kmalloc() may give 8. */
-	place->fpstate_memory = kzalloc(sizeof(struct fpstate) + now->size +
-					__alignof__(struct fpstate), GFP_KERNEL_ACCOUNT);
+	size = sizeof(*now) + now->size + __alignof__(*now);
+	place->fpstate_memory = kzalloc(size, GFP_KERNEL_ACCOUNT);
 	if (!place->fpstate_memory) {
 		kfree(place);
 		return NULL;
 	}
-	place->fpstate = PTR_ALIGN(place->fpstate_memory, __alignof__(struct fpstate));
+	place->fpstate = PTR_ALIGN(place->fpstate_memory, __alignof__(*now));
 	INIT_LIST_HEAD(&place->of_thread);
 	INIT_LIST_HEAD(&place->of_context);
 	return place;

@@ -40,7 +40,7 @@ struct lwc_process {
 	struct hlist_node of_table;
 	const struct signal_struct *signal;
 	struct task_struct *leader;
-	struct mutex lock;
+	struct mutex lock; /* over all below, and every context of the process */
 	bool ended;
 	bool threaded;
 	bool update_locked;

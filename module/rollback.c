@@ -21,6 +21,7 @@
 #include "place.h"
 #include "process.h"
 #include "rollback.h"
+#include "signals.h"
 #include "snapshot.h"
 #include "stats.h"
 #include "switch.h"
@@ -84,9 +85,9 @@ static void record_place(struct lwc_snapshot *snapshot, struct lwc_event __user 
 	lwc_place_copy_extended(snapshot->place);
 	snapshot->place->event = event;
 	snapshot->single = thread_group_empty(current);
-	spin_lock_irq(&current->sighand->siglock);
-	memcpy(snapshot->actions, current->sighand->action, sizeof(snapshot->actions));
-	spin_unlock_irq(&current->sighand->siglock);
+	lwc_lock_signals();
+	memcpy(snapshot->actions, lwc_sighand()->action, sizeof(snapshot->actions));
+	lwc_unlock_signals();
 }
 
 /* A record for a new snapshot of the context that @thread is in. */
@@ -270,11 +271,11 @@ put_file:
 static void restore_actions(const struct lwc_snapshot *snapshot)
 {
 	if (!snapshot->single || !thread_group_empty(current) ||
-	    refcount_read(&current->sighand->count) != 1)
+	    refcount_read(&lwc_sighand()->count) != 1)
 		return;
-	spin_lock_irq(&current->sighand->siglock);
-	memcpy(current->sighand->action, snapshot->actions, sizeof(snapshot->actions));
-	spin_unlock_irq(&current->sighand->siglock);
+	lwc_lock_signals();
+	memcpy(lwc_sighand()->action, snapshot->actions, sizeof(snapshot->actions));
+	lwc_unlock_signals();
 }
 
 /* The context goes on in @mm. Return: what it ran in, with the task's reference. */

@@ -41,15 +41,16 @@ int lwc_switch_refused(const struct lwc_thread *thread)
 	return lwc_place_fits(thread->place) ? 0 : -EOPNOTSUPP;
 }
 
-/* Who looks from outside compares two readings; task_lock() orders them. */
 void lwc_transit_begin(struct lwc_thread *thread)
 {
 	WRITE_ONCE(thread->transits, thread->transits + 1);
+	/* Odd before anything moves: pairs with fget_sibling(). */
 	smp_wmb();
 }
 
 void lwc_transit_end(struct lwc_thread *thread)
 {
+	/* Even once all has moved: pairs with fget_sibling(). */
 	smp_wmb();
 	WRITE_ONCE(thread->transits, thread->transits + 1);
 }

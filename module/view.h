@@ -5,6 +5,7 @@
 #ifndef LWC_VIEW_H
 #define LWC_VIEW_H
 
+#include <linux/bits.h>
 #include <linux/fs.h>
 #include <linux/types.h>
 #include <linux/lwc.h>
@@ -20,8 +21,8 @@ struct lwc_specs {
 };
 
 /* What works, for LWC_IOC_FEATURES. */
-#define LWC_WORKING_SPEC_TYPES	(1ULL << LWC_FILES)
-#define LWC_WORKING_SPEC_MODES	((1ULL << LWC_COW) | (1ULL << LWC_UNMAP))
+#define LWC_WORKING_SPEC_TYPES	BIT_ULL(LWC_FILES)
+#define LWC_WORKING_SPEC_MODES	(BIT_ULL(LWC_COW) | BIT_ULL(LWC_UNMAP))
 
 /**
  * lwc_specs_read() - copy a list from user space and check it

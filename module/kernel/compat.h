@@ -158,10 +158,10 @@ static inline void lwc_make_seccomp_carrier(struct task_struct *carrier,
 					    struct sighand_struct *sighand)
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
-	carrier->sighand = NULL;
+	RCU_INIT_POINTER(carrier->sighand, NULL);
 #else
 	spin_lock_init(&sighand->siglock);
-	carrier->sighand = sighand;
+	RCU_INIT_POINTER(carrier->sighand, sighand);
 	carrier->flags = PF_EXITING;
 #endif
 }

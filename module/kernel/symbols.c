@@ -15,7 +15,7 @@ LWC_SYMBOLS(LWC_DEFINE_SYMBOL)
 DEFINE_STATIC_CALL_NULL(lwc_kallsyms_lookup_name, kallsyms_lookup_name);
 
 /* An address that the kernel itself calls indirectly, so never sealed. */
-typeof(&do_no_restart_syscall) lwc_do_no_restart_syscall;
+typeof(do_no_restart_syscall) *lwc_do_no_restart_syscall;
 
 unsigned long lwc_symbol_address(const char *name)
 {
@@ -55,19 +55,19 @@ int lwc_symbols_resolve(void)
 		return -ENOENT;
 	}
 	static_call_update(lwc_kallsyms_lookup_name,
-			   (typeof(&kallsyms_lookup_name))address);
+			   (typeof(kallsyms_lookup_name) *)address);
 
 #define LWC_RESOLVE_SYMBOL(symbol)					\
 	address = resolve(#symbol);					\
 	if (!address)							\
 		return -ENOENT;						\
-	static_call_update(lwc_##symbol, (typeof(&symbol))address);
+	static_call_update(lwc_##symbol, (typeof(symbol) *)address);
 	LWC_SYMBOLS(LWC_RESOLVE_SYMBOL)
 #undef LWC_RESOLVE_SYMBOL
 
 	address = resolve("do_no_restart_syscall");
 	if (!address)
 		return -ENOENT;
-	lwc_do_no_restart_syscall = (typeof(&do_no_restart_syscall))address;
+	lwc_do_no_restart_syscall = (typeof(do_no_restart_syscall) *)address;
 	return 0;
 }

@@ -45,6 +45,7 @@
 void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long end,
 			unsigned int stride_shift, bool freed_tables);
 int __ptrace_may_access(struct task_struct *task, unsigned int mode);
+long do_seccomp(unsigned int op, unsigned int flags, void __user *uargs);
 
 #ifdef CONFIG_SCHED_MM_CID
 #define LWC_SYMBOLS_MM_CID(f)		\
@@ -128,7 +129,7 @@ LWC_SYMBOLS(LWC_DECLARE_SYMBOL)
 #define kernel_call(symbol)		static_call(lwc_##symbol)
 
 /* What restart_block.fn is when nothing is to be restarted. */
-extern typeof(&do_no_restart_syscall) lwc_do_no_restart_syscall;
+extern typeof(do_no_restart_syscall) *lwc_do_no_restart_syscall;
 
 /**
  * lwc_symbols_resolve() - find every function of the list

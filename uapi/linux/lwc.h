@@ -191,11 +191,16 @@ struct lwc_switch_args {
  * struct lwc_renew_args - LWC_IOC_RENEW on a context
  * @size: sizeof(struct lwc_renew_args)
  * @flags: zero
+ * @created: what lwc_event.created is to say: the descriptor's own number,
+ *	which a file does not know
+ * @reserved: zero
  * @event: address of a struct lwc_event
  */
 struct lwc_renew_args {
 	__u32 size;
 	__u32 flags;
+	__s32 created;
+	__u32 reserved;
 	__u64 event;
 };
 
