@@ -47,7 +47,7 @@ static bool is_device(uint64_t dev)
 	       (uint32_t)st.st_rdev == dev >> 32;
 }
 
-/* The same file at a high number, or at any from 3 up; @fd is closed. */
+/* The same file at a high number, or else at the highest there is; never below 3. */
 static int move_up(int fd)
 {
 	struct rlimit limit = { HIGH_NUMBER, HIGH_NUMBER };
@@ -55,15 +55,14 @@ static int move_up(int fd)
 
 	sys_4(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit);
 	from = limit.rlim_cur > HIGH_NUMBER ? HIGH_NUMBER : (long)limit.rlim_cur - 1;
-	do {
-		if (from < 3)
-			from = 3;
-		high = sys_3(__NR_fcntl, fd, F_DUPFD_CLOEXEC, from);
-		if (high >= 0 || from == 3)
+	for (;;) {
+		if (from <= fd && fd >= 3)
+			return fd;
+		high = sys_3(__NR_fcntl, fd, F_DUPFD_CLOEXEC, from < 3 ? 3 : from);
+		if (high >= 0 || from <= 3)
 			break;
 		from -= from / 8 + 1;
-	} while (1);
-
+	}
 	sys_close(fd);
 	return (int)high;
 }
@@ -112,19 +111,17 @@ long lwc_device_ioctl(unsigned long cmd, void *arg)
 	uint64_t dev = atomic_load_explicit(&device, memory_order_relaxed);
 	long ret;
 
-	if (dev) {
-		ret = sys_ioctl(device_fd(dev), cmd, arg);
-		if (ret >= 0)
+	for (;;) {
+		if (dev) {
+			ret = sys_ioctl(device_fd(dev), cmd, arg);
+			if (ret >= 0)
+				return ret;
+			/* A device that does not know the command is a stale node. */
+			if (is_device(dev))
+				return ret == -ENOTTY ? -ENODEV : ret;
+		}
+		ret = open_device(&dev);
+		if (ret)
 			return ret;
-		if (is_device(dev))
-			goto answered;
 	}
-
-	ret = open_device(&dev);
-	if (ret)
-		return ret;
-	ret = sys_ioctl(device_fd(dev), cmd, arg);
-answered:
-	/* A device that does not know the command is not ours: a stale node. */
-	return ret == -ENOTTY ? -ENODEV : ret;
 }
