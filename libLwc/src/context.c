@@ -86,6 +86,7 @@ int lwc_renew(int ctx, unsigned flags, struct lwc_event *ev)
 	struct lwc_renew_args args = {
 		.size = sizeof(args),
 		.flags = flags,
+		.created = ctx,
 		.event = address(ev),
 	};
 
