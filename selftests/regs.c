@@ -242,7 +242,33 @@ LWC_TEST(at_the_creation_point)
 	close(dev);
 }
 
-/* rbx, rbp, r12 to r15, and those that a system call keeps besides. */
+/*
+ * long switch_with_registers(long fd, struct lwc_switch_args *args, const uint64_t in[9],
+ *			      uint64_t out[12]): loads, switches, stores.
+ * In: r8 r9 r10 rbx rbp r12 r13 r14 r15; out: these, then rdi rsi rdx.
+ */
+asm(".text\n"
+    "switch_with_registers:\n\t"
+    "push %rbx\n\tpush %rbp\n\tpush %r12\n\tpush %r13\n\tpush %r14\n\tpush %r15\n\t"
+    "push %rcx\n\t"
+    "mov 0(%rdx), %r8\n\tmov 8(%rdx), %r9\n\tmov 16(%rdx), %r10\n\t"
+    "mov 24(%rdx), %rbx\n\tmov 32(%rdx), %rbp\n\tmov 40(%rdx), %r12\n\t"
+    "mov 48(%rdx), %r13\n\tmov 56(%rdx), %r14\n\tmov 64(%rdx), %r15\n\t"
+    "mov %rsi, %rdx\n\tmov switch_command(%rip), %esi\n\tmov switch_call(%rip), %eax\n\t"
+    "syscall\n\t"
+    "pop %rcx\n\t"
+    "mov %r8, 0(%rcx)\n\tmov %r9, 8(%rcx)\n\tmov %r10, 16(%rcx)\n\t"
+    "mov %rbx, 24(%rcx)\n\tmov %rbp, 32(%rcx)\n\tmov %r12, 40(%rcx)\n\t"
+    "mov %r13, 48(%rcx)\n\tmov %r14, 56(%rcx)\n\tmov %r15, 64(%rcx)\n\t"
+    "mov %rdi, 72(%rcx)\n\tmov %rsi, 80(%rcx)\n\tmov %rdx, 88(%rcx)\n\t"
+    "pop %r15\n\tpop %r14\n\tpop %r13\n\tpop %r12\n\tpop %rbp\n\tpop %rbx\n\t"
+    "ret\n");
+
+long switch_with_registers(long fd, struct lwc_switch_args *args, const uint64_t in[9],
+			   uint64_t out[12]);
+const uint32_t switch_command = LWC_IOC_SWITCH, switch_call = SYS_ioctl;
+
+/* Those that functions keep, and those that a system call keeps besides. */
 LWC_TEST(general_registers)
 {
 	struct lwc_event ev;
@@ -252,57 +278,31 @@ LWC_TEST(general_registers)
 		struct lwc_switch_args args = {
 			.size = sizeof(args), .event = (uintptr_t)&in.ev,
 		};
-		long r = SYS_ioctl;
+		uint64_t load[9], store[12];
 
-		asm volatile("mov $0xbad1, %%r8\n\tmov $0xbad2, %%r9\n\tmov $0xbad3, %%r10\n\t"
-			     "mov $0xbad4, %%r12\n\tmov $0xbad5, %%r13\n\tmov $0xbad6, %%r14\n\t"
-			     "mov $0xbad7, %%r15\n\tmov $0xbad8, %%rbx\n\t"
-			     "syscall"
-			     : "+a" (r)
-			     : "D" ((long)in.ev.caller), "S" (LWC_IOC_SWITCH), "d" (&args)
-			     : "rcx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-			       "rbx", "memory");
+		for (i = 0;; i++) {
+			for (j = 0; j < 9; j++)
+				load[j] = 0xbad0000 + i * 16 + j;
+			EXPECT_EQ(0, switch_with_registers(in.ev.caller, &args, load, store));
+			for (j = 0; j < 9; j++)
+				EXPECT_EQ(load[j], store[j]);
+		}
 	}
 	ASSERT_LE(0, ctx);
 	for (i = 0; i < 50; i++) {
 		struct lwc_switch_args args = {
 			.size = sizeof(args), .event = (uintptr_t)&ev,
 		};
-		uint64_t in[9], out[12] = { 0 };
-		long r = SYS_ioctl;
+		uint64_t load[9], store[12];
 
 		for (j = 0; j < 9; j++)
-			in[j] = 0x1000000 * (i + 1) + j;
-		/* rax carries the address of the results after the call, saved in memory. */
-		asm volatile("push %%rbp\n\t"
-			     "push %[out]\n\t"
-			     "mov 0(%[in]), %%r8\n\tmov 8(%[in]), %%r9\n\t"
-			     "mov 16(%[in]), %%r10\n\tmov 24(%[in]), %%r12\n\t"
-			     "mov 32(%[in]), %%r13\n\tmov 40(%[in]), %%r14\n\t"
-			     "mov 56(%[in]), %%rbp\n\tmov 64(%[in]), %%rcx\n\t"
-			     "mov 48(%[in]), %%r15\n\t"
-			     "mov $0x7777, %%rbx\n\t"
-			     "syscall\n\t"
-			     "mov (%%rsp), %%rcx\n\t"
-			     "mov %%r8, 0(%%rcx)\n\tmov %%r9, 8(%%rcx)\n\t"
-			     "mov %%r10, 16(%%rcx)\n\tmov %%r12, 24(%%rcx)\n\t"
-			     "mov %%r13, 32(%%rcx)\n\tmov %%r14, 40(%%rcx)\n\t"
-			     "mov %%r15, 48(%%rcx)\n\tmov %%rbp, 56(%%rcx)\n\t"
-			     "mov %%rbx, 64(%%rcx)\n\tmov %%rdi, 72(%%rcx)\n\t"
-			     "mov %%rsi, 80(%%rcx)\n\tmov %%rdx, 88(%%rcx)\n\t"
-			     "pop %%rcx\n\t"
-			     "pop %%rbp"
-			     : "+a" (r)
-			     : [in] "r" (in), [out] "b" (out), "D" ((long)ctx),
-			       "S" (LWC_IOC_SWITCH), "d" (&args)
-			     : "rcx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "memory");
-		EXPECT_EQ(0, r);
-		for (j = 0; j < 8; j++)
-			EXPECT_EQ(in[j], out[j]);
-		EXPECT_EQ(0x7777, out[8]);
-		EXPECT_EQ((uint64_t)ctx, out[9]);
-		EXPECT_EQ(LWC_IOC_SWITCH, out[10]);
-		EXPECT_EQ((uintptr_t)&args, out[11]);
+			load[j] = 0x1000000ul * (i + 1) + j;
+		EXPECT_EQ(0, switch_with_registers(ctx, &args, load, store));
+		for (j = 0; j < 9; j++)
+			EXPECT_EQ(load[j], store[j]);
+		EXPECT_EQ((uint64_t)ctx, store[9]);
+		EXPECT_EQ(LWC_IOC_SWITCH, store[10]);
+		EXPECT_EQ((uintptr_t)&args, store[11]);
 	}
 }
 
