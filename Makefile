@@ -38,7 +38,7 @@ tests: setup library ## build the test programs
 	@$(MAKE) -s -C selftests
 
 demo: setup ## see a web server forget every request (in a virtual machine)
-	@examples/nginx/demo
+	@examples/nginx/demo/run
 
 check: setup ## all tests, on all three kernels, in virtual machines
 	@scripts/check
