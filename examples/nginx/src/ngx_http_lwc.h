@@ -66,7 +66,7 @@ ngx_int_t ngx_http_lwc_files_init(ngx_cycle_t *cycle);                  /* W */
 void ngx_http_lwc_files_scan(ngx_cycle_t *cycle);                       /* W */
 ngx_uint_t ngx_http_lwc_files_changed(ngx_cycle_t *cycle);              /* W */
 ngx_array_t *ngx_http_lwc_files_specs(ngx_pool_t *pool);                /* W */
-void ngx_http_lwc_files_drain(void);                                    /* W */
+void ngx_http_lwc_files_drain(ngx_uint_t side);                         /* W */
 void ngx_http_lwc_files_close(int keep);                                /* H */
 ngx_int_t ngx_http_lwc_files_give(ngx_uint_t side, ngx_fd_t fd);
 ngx_fd_t ngx_http_lwc_files_take(ngx_uint_t side);

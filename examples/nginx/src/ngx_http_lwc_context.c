@@ -300,7 +300,7 @@ ngx_http_lwc_call(ngx_http_request_t *r, ngx_http_handler_pt handler,
     ngx_http_lwc_process_left(r);
 
     if (body) {
-        ngx_http_lwc_files_drain();
+        ngx_http_lwc_files_drain(NGX_HTTP_LWC_H);
     }
 
     if (rc < 0) {
@@ -313,7 +313,7 @@ ngx_http_lwc_call(ngx_http_request_t *r, ngx_http_handler_pt handler,
     ok = ngx_http_lwc_fetch(r, reply);
 
     if (ok != NGX_OK) {
-        ngx_http_lwc_files_drain();
+        ngx_http_lwc_files_drain(NGX_HTTP_LWC_W);
         return NGX_ERROR;
     }
 
@@ -323,7 +323,7 @@ ngx_http_lwc_call(ngx_http_request_t *r, ngx_http_handler_pt handler,
         ngx_log_error(NGX_LOG_ERR, log, 0,
                       "lwc_rollback: what the handler of \"%V\" left is "
                       "refused: %s", &r->uri, why);
-        ngx_http_lwc_files_drain();
+        ngx_http_lwc_files_drain(NGX_HTTP_LWC_W);
         return NGX_ERROR;
     }
 

@@ -515,24 +515,20 @@ ngx_http_lwc_files_take(ngx_uint_t side)
 /* W holds both ends: nothing of one request may be found by the next */
 
 void
-ngx_http_lwc_files_drain(void)
+ngx_http_lwc_files_drain(ngx_uint_t side)
 {
-    ngx_fd_t    fd;
-    ngx_uint_t  side;
+    ngx_fd_t  fd;
 
-    for (side = NGX_HTTP_LWC_W; side <= NGX_HTTP_LWC_H; side++) {
+    for ( ;; ) {
+        fd = ngx_http_lwc_files_take(side);
 
-        for ( ;; ) {
-            fd = ngx_http_lwc_files_take(side);
+        if (fd != NGX_INVALID_FILE) {
+            (void) close(fd);
+            continue;
+        }
 
-            if (fd != NGX_INVALID_FILE) {
-                (void) close(fd);
-                continue;
-            }
-
-            if (ngx_errno != NGX_ENOENT && ngx_errno != NGX_EINTR) {
-                break;
-            }
+        if (ngx_errno != NGX_ENOENT && ngx_errno != NGX_EINTR) {
+            return;
         }
     }
 }

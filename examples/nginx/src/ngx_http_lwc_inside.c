@@ -21,7 +21,7 @@ static void ngx_http_lwc_returned(ngx_http_request_t *r, ngx_int_t rc)
 static void ngx_http_lwc_leave(ngx_http_request_t *r, ngx_uint_t outcome,
     ngx_int_t rc)
     __attribute__((noreturn));
-static void ngx_http_lwc_exit(ngx_http_request_t *r)
+static void ngx_http_lwc_exit(void)
     __attribute__((noreturn));
 static void ngx_http_lwc_forked(void);
 
@@ -402,7 +402,7 @@ ngx_http_lwc_leave(ngx_http_request_t *r, ngx_uint_t outcome, ngx_int_t rc)
     ngx_http_lwc_result_t  *result;
 
     if (in.forked) {
-        ngx_http_lwc_exit(r);
+        ngx_http_lwc_exit();
     }
 
     if (outcome != NGX_HTTP_LWC_LEFT) {
@@ -431,9 +431,12 @@ ngx_http_lwc_leave(ngx_http_request_t *r, ngx_uint_t outcome, ngx_int_t rc)
             ngx_http_lwc_put_text(NGX_HTTP_LWC_URI, &r->uri);
         }
 
-        if (outcome == NGX_HTTP_LWC_REDIRECT
-            || r->args.data != in.args.data
-            || r->args.len != in.args.len)
+        /* none at all is something else than empty ones */
+
+        if (r->args.data
+            && (outcome == NGX_HTTP_LWC_REDIRECT
+                || r->args.data != in.args.data
+                || r->args.len != in.args.len))
         {
             ngx_http_lwc_put_text(NGX_HTTP_LWC_ARGS, &r->args);
         }
@@ -442,7 +445,7 @@ ngx_http_lwc_leave(ngx_http_request_t *r, ngx_uint_t outcome, ngx_int_t rc)
     ngx_http_lwc_cleanup(r);
 
     if (in.forked) {
-        ngx_http_lwc_exit(r);
+        ngx_http_lwc_exit();
     }
 
     result = (ngx_http_lwc_result_t *) in.arena;
@@ -460,12 +463,12 @@ ngx_http_lwc_leave(ngx_http_request_t *r, ngx_uint_t outcome, ngx_int_t rc)
 
     ngx_http_lwc_files_close(in.caller);
 
-    ngx_http_lwc_exit(r);
+    ngx_http_lwc_exit();
 }
 
 
 static void
-ngx_http_lwc_exit(ngx_http_request_t *r)
+ngx_http_lwc_exit(void)
 {
     int               rc;
     struct lwc_event  ev;
@@ -478,11 +481,15 @@ ngx_http_lwc_exit(ngx_http_request_t *r)
 
     rc = lwc_switch(in.caller, 0, 0, &ev);
 
-    /* W cannot be reached, and nothing else may run in this process */
+    /*
+     * W cannot be reached, and nothing else may run in this process. If the
+     * handler closed that descriptor, it closed the log's too; standard error
+     * is the log as well.
+     */
 
-    ngx_log_error(NGX_LOG_ALERT, r->connection->log, (rc < 0) ? -rc : 0,
-                  "lwc_rollback: the handler of \"%V\" lost the way back to "
-                  "the worker, which ends", &in.uri);
+    ngx_log_stderr((rc < 0) ? -rc : 0,
+                   "lwc_rollback: the handler of \"%V\" lost the way back to "
+                   "the worker, which ends", &in.uri);
 
     _exit(1);
 }

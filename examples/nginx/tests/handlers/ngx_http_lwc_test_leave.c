@@ -185,7 +185,7 @@ ngx_http_lwc_test_buffered(ngx_http_request_t *r)
 
     rc = ngx_http_lwc_test_say(r, "buffered\n");
 
-    r->buffered |= NGX_HTTP_LOWLEVEL_BUFFERED;
+    r->buffered |= NGX_HTTP_COPY_BUFFERED;
 
     return rc;
 }

@@ -8,6 +8,7 @@
 #include "ngx_http_lwc_test.h"
 
 #include <dirent.h>
+#include <linux/io_uring.h>
 #include <sys/file.h>
 #include <sys/time.h>
 
@@ -58,6 +59,8 @@ ngx_http_lwc_test_alarm(ngx_http_request_t *r)
 {
     struct sigaction  sa, old;
     struct itimerval  it;
+
+    ngx_http_lwc_test_alarms = 0;
 
     ngx_memzero(&sa, sizeof(struct sigaction));
     sa.sa_handler = ngx_http_lwc_test_alarm_handler;
@@ -207,6 +210,26 @@ ngx_http_lwc_test_closeall(ngx_http_request_t *r)
 }
 
 
+/* in W this brings about what no context can be renewed with */
+
+static ngx_int_t
+ngx_http_lwc_test_uring(ngx_http_request_t *r)
+{
+    static int  fd = -1;
+
+    struct io_uring_params  params;
+
+    if (ngx_http_lwc_test_arg(r, "off", 0)) {
+        return ngx_http_lwc_test_say(r, "io_uring closed %d\n", close(fd));
+    }
+
+    ngx_memzero(&params, sizeof(params));
+    fd = syscall(SYS_io_uring_setup, 4, &params);
+
+    return ngx_http_lwc_test_say(r, "io_uring %d\n", fd);
+}
+
+
 ngx_http_lwc_test_t  ngx_http_lwc_test_processes[] = {
     { ngx_string("signal"), ngx_http_lwc_test_signal },
     { ngx_string("itimer"), ngx_http_lwc_test_itimer },
@@ -217,5 +240,6 @@ ngx_http_lwc_test_t  ngx_http_lwc_test_processes[] = {
     { ngx_string("fds"), ngx_http_lwc_test_fds },
     { ngx_string("litter"), ngx_http_lwc_test_litter },
     { ngx_string("closeall"), ngx_http_lwc_test_closeall },
+    { ngx_string("uring"), ngx_http_lwc_test_uring },
     { ngx_null_string, NULL }
 };

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+#
+# What the tests share: a client that shows every byte, the logs, and how a result
+# is told. It must never hide a difference but those named in same_text().
+package Client;
+
+use strict;
+use warnings;
+use Exporter 'import';
+use IO::Socket::INET;
+use Time::HiRes qw(sleep time);
+
+our @EXPORT = qw(ok dir raw get body status text same_text log_mark logged unlogged worker workers
+	wait_for slurp connect_to read_response);
+our $failed = 0;
+
+my $log_at = 0;
+
+sub dir { return $ENV{LWC_DIR} }
+
+sub ok {
+	my ($good, $name, $why) = @_;
+	local $| = 1;
+	print $good ? 'ok' : 'not ok', " - $name\n";
+	if (!$good) {
+		$failed++;
+		$why //= '';
+		$why =~ s/[^\n\t -~]/./g;
+		print map { "#     $_\n" } grep { length } split /\n/, substr $why, 0, 3000;
+	}
+	return $good;
+}
+
+sub slurp {
+	my $name = shift;
+	open my $file, '<:raw', $name or return '';
+	local $/;
+	return <$file> // '';
+}
+
+sub connect_to {
+	my $port = shift;
+	my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 20)
+		or return;
+	$s->autoflush(1);
+	binmode $s;
+	return $s;
+}
+
+# All that comes back until the server closes.
+sub raw {
+	my ($port, $request, $timeout) = @_;
+	my $s = connect_to($port) or return 'no connection';
+	my $got = '';
+	local $SIG{PIPE} = 'IGNORE';
+	local $SIG{ALRM} = sub { die "timeout\n" };
+	eval {
+		alarm($timeout // 30);
+		print $s $request;
+		while (sysread $s, my $part, 65536) {
+			$got .= $part;
+		}
+		alarm 0;
+	};
+	alarm 0;
+	$got .= "\n(no end came: $@)" if $@;
+	return $got;
+}
+
+sub text {
+	my ($method, $path, %o) = @_;
+	my $version = $o{version} // '1.1';
+	my $text = "$method $path HTTP/$version\r\nHost: localhost\r\n";
+	$text .= "Connection: close\r\n" unless $o{keep};
+	$text .= "$_\r\n" for @{ $o{headers} // [] };
+	$text .= 'Content-Length: ' . length($o{body}) . "\r\n" if defined $o{body};
+	$text .= "\r\n";
+	$text .= $o{body} if defined $o{body};
+	return $text;
+}
+
+sub get {
+	my ($path, %o) = @_;
+	return raw($o{port} // 8082, text($o{method} // 'GET', $path, %o), $o{timeout});
+}
+
+# One response of known length, from a connection that stays open.
+sub read_response {
+	my $s = shift;
+	my $got = '';
+	local $SIG{ALRM} = sub { die "timeout\n" };
+	eval {
+		alarm 30;
+		until ($got =~ /\r\n\r\n/) {
+			sysread $s, my $part, 1 or die "closed\n";
+			$got .= $part;
+		}
+		my ($length) = $got =~ /^Content-Length: (\d+)/mi;
+		my $rest = $length // 0;
+		while ($rest > 0) {
+			my $n = sysread $s, my $part, $rest or die "closed\n";
+			$got .= $part;
+			$rest -= $n;
+		}
+		alarm 0;
+	};
+	alarm 0;
+	return $got . ($@ ? "\n($@)" : '');
+}
+
+sub status { return $_[0] =~ m{^HTTP/1\.[01] (\d+)} ? $1 : 0 }
+
+sub body { return $_[0] =~ /\r\n\r\n(.*)/s ? $1 : '' }
+
+# Dates differ, and so does the string between the parts of several ranges.
+sub same_text {
+	my $text = shift;
+	$text =~ s/^Date: [^\r\n]*/Date: -/mg;
+	$text =~ s/\b\d{20}\b/-boundary-/g;
+	return $text;
+}
+
+sub log_mark { $log_at = -s dir() . '/error.log' }
+
+sub logged {
+	my $what = shift;
+	return wait_for(sub { substr(slurp(dir() . '/error.log'), $log_at) =~ $what });
+}
+
+sub unlogged {
+	my $what = shift;
+	return substr(slurp(dir() . '/error.log'), $log_at) !~ $what;
+}
+
+sub wait_for {
+	my ($what, $seconds) = @_;
+	my $end = time + ($seconds // 10);
+	while (1) {
+		my $is = $what->();
+		return $is if $is || time > $end;
+		sleep 0.05;
+	}
+}
+
+sub workers {
+	my $master = slurp(dir() . '/nginx.pid') + 0 or return;
+	return map { $_ + 0 } grep {
+		slurp("/proc/$_/cmdline") =~ /worker process(?! is shutting)/
+	} split ' ', slurp("/proc/$master/task/$master/children");
+}
+
+sub worker { return (workers())[0] // 0 }
+
+1;

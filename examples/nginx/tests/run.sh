@@ -1,0 +1,74 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# The tests of the nginx module, to be run as root in the virtual machine:
+#
+#	qemu/vm run -- examples/nginx/tests/run.sh [NAME...]
+#
+# NAME is one of the files NAME.pl beside this one; all by default. Prints
+# "ok N - what" or "not ok N - what" for each test, and fails if one failed. It
+# must never use anything of the machine's own nginx but its programs.
+set -uo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+build=${LWC_NGINX_BUILD:-$here/../../../build/nginx/build}
+
+LWC_DIR=$(mktemp -d /tmp/lwc-nginx.XXXXXX)
+export LWC_DIR
+chmod 755 "$LWC_DIR"
+
+LWC_NGINX=${LWC_NGINX:-nginx}
+LWC_NGINX_MODULES=${LWC_NGINX_MODULES:-/usr/lib/nginx/modules}
+export LWC_NGINX LWC_NGINX_MODULES LWC_NGINX_BUILD=$build
+
+finish() {
+	[ ! -s "$LWC_DIR/nginx.pid" ] || kill "$(cat "$LWC_DIR/nginx.pid")"
+	rm -rf "$LWC_DIR"
+}
+trap finish EXIT
+
+# Workers are not root: what they read is put where they can.
+cp "$here/Handlers.pm" "$LWC_DIR/"
+for conf in nginx.conf locations.conf misbehaving.conf; do
+	sed "s#@DIR@#$LWC_DIR#g; s#@BUILD@#$build#g; s#@NGINX@#$LWC_NGINX_MODULES#g" \
+		"$here/$conf" >"$LWC_DIR/$conf"
+done
+for temp in client_body proxy fastcgi uwsgi scgi; do
+	echo "${temp}_temp_path $LWC_DIR/temp_$temp;"
+done >"$LWC_DIR/temp.conf"
+
+mkdir -p "$LWC_DIR/html/dir" "$LWC_DIR/html/ssi"
+seq -f 'line %g of a static file' 1 200 >"$LWC_DIR/html/static.txt"
+seq -f 'line %g of a larger one' 1 40000 >"$LWC_DIR/html/large.bin"
+echo '<p>index</p>' >"$LWC_DIR/html/index.html"
+echo 'declined, so here is the file' >"$LWC_DIR/html/declined.txt"
+for page in /hello /perl/hello /chunked '/status?code=404' '/perl/redirect?@named' '/big?size=5000'; do
+	echo "<p>$page: <!--#include virtual=\"$page\" --></p>"
+done >"$LWC_DIR/html/ssi/page.html"
+for page in /static.txt /hello /finalize?say=1 /static.txt '/finalize?code=404' /perl/flush; do
+	echo "<p>$page: <!--#include virtual=\"$page\" wait=\"yes\" --></p>"
+done >"$LWC_DIR/html/ssi/mixed.html"
+openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost \
+	-keyout "$LWC_DIR/key.pem" -out "$LWC_DIR/cert.pem" 2>/dev/null
+
+if ! "$LWC_NGINX" -p "$LWC_DIR" -c "$LWC_DIR/nginx.conf"; then
+	echo 'not ok 1 - nginx starts'
+	exit 1
+fi
+
+if [ $# = 0 ]; then
+	set -- same forget hazards hostile life config
+fi
+
+failed=0
+for test; do
+	perl "$here/$test.pl" || failed=1
+	if [ -n "${LWC_KEEP_LOG:-}" ]; then
+		cat "$LWC_DIR/error.log" >>"$LWC_KEEP_LOG"
+	fi
+done | awk '
+	/^ok - / { printf "ok %d%s\n", ++n, substr($0, 3); next }
+	/^not ok - / { printf "not ok %d%s\n", ++n, substr($0, 7); bad++; next }
+	{ print }
+	{ fflush() }
+	END { printf "1..%d\n", n; exit bad != 0 || n == 0 }' || failed=1
+exit $failed
