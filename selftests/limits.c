@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How many contexts there may be: per process, per user, and none at all when they
+ * are switched off. The module's parameters are put back whatever happens; no test
+ * may leave them changed.
+ */
+#include <grp.h>
+
+#include "test.h"
+
+static int set_parameter(const char *name, long value)
+{
+	char path[100], text[32];
+	int fd, r;
+
+	snprintf(path, sizeof(path), "/sys/module/lwc/parameters/%s", name);
+	snprintf(text, sizeof(text), "%ld", value);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+	close(fd);
+	return r;
+}
+
+LWC_TEST(defaults)
+{
+	EXPECT_EQ(1024, parameter("max_contexts"));
+	EXPECT_EQ(16384, parameter("max_contexts_per_user"));
+}
+
+static void fill(struct __test_metadata *_metadata, long max)
+{
+	struct lwc_event ev;
+	int ctx[64], n = 0, r, i;
+
+	for (;;) {
+		CONTEXT(ctx[n]) {
+			in.reply = 7;
+		}
+		if (ctx[n] < 0)
+			break;
+		ASSERT_GT(64, ++n);
+	}
+	EXPECT_ERR(lwc_create, EMFILE, ctx[n]);
+	/* Whether the root counts is the module's affair. */
+	EXPECT_LE(max - 1, n);
+	EXPECT_GE(max, n);
+	EXPECT_ERR(lwc_snapshot, EMFILE, lwc_snapshot(-1, 0, &ev));
+	for (i = 0; i < n; i++)
+		EXPECT_EQ(7, CALL(ctx[i], 0));
+	/* One goes, one comes. */
+	for (i = 0; i < 20; i++) {
+		ASSERT_EQ(0, lwc_close(ctx[n - 1]));
+		CONTEXT(ctx[n - 1]) {
+			in.reply = 8;
+		}
+		ASSERT_LE(0, ctx[n - 1]);
+		EXPECT_EQ(8, CALL(ctx[n - 1], 0));
+	}
+	r = lwc_create(NULL, 0, 0, &ev);
+	EXPECT_EQ(-EMFILE, r);
+}
+
+LWC_TEST(per_process)
+{
+	long old = parameter("max_contexts");
+	int status;
+
+	NEED_ROOT();
+	ASSERT_EQ(0, set_parameter("max_contexts", 10));
+	IN_CHILD(status) {
+		EXPECT_EQ(10, features().max_contexts);
+		fill(_metadata, 10);
+	}
+	EXPECT_EQ(0, set_parameter("max_contexts", old));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(old, parameter("max_contexts"));
+}
+
+/* Rings of contexts that nobody can reach any more do not count when it matters. */
+LWC_TEST(rings_make_room)
+{
+	long old = parameter("max_contexts");
+	int status;
+
+	NEED_ROOT();
+	ASSERT_EQ(0, set_parameter("max_contexts", 10));
+	IN_CHILD(status) {
+		int a, b, pair[2], i;
+
+		ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+		for (i = 0; i < 30; i++) {
+			CONTEXT(a) {
+				in.reply = take_descriptor(pair[1]);
+			}
+			ASSERT_LE(0, a) {
+				TH_LOG("round %d", i);
+			}
+			CONTEXT(b) {
+				in.reply = take_descriptor(pair[1]);
+			}
+			ASSERT_LE(0, b);
+			ASSERT_EQ(0, send_descriptor(pair[0], b));
+			EXPECT_LE(3, (int)CALL(a, 0));
+			ASSERT_EQ(0, send_descriptor(pair[0], a));
+			EXPECT_LE(3, (int)CALL(b, 0));
+			lwc_close(a);
+			lwc_close(b);
+		}
+	}
+	EXPECT_EQ(0, set_parameter("max_contexts", old));
+	EXPECT_EQ(0, status);
+}
+
+/* Several processes of one user share its share; another user has its own. */
+LWC_TEST(per_user)
+{
+	long old = parameter("max_contexts_per_user"), i;
+	int status;
+
+	NEED_ROOT();
+	ASSERT_EQ(0, set_parameter("max_contexts_per_user", 8));
+	IN_CHILD(status) {
+		struct lwc_event ev;
+		int ctx, n = 0, other;
+
+		features();
+		ASSERT_EQ(0, setresuid(54321, 54321, 54321));
+		IN_CHILD(other) {
+			int j;
+
+			for (j = 0; j < 3; j++) {
+				CONTEXT(ctx) {
+				}
+				ASSERT_LE(0, ctx);
+				CALL(ctx, 0);
+			}
+			shm[0] = 1;
+			/* These three stay while the parent tries. */
+			if (!fork()) {
+				for (j = 0; j < 3; j++) {
+					CONTEXT(ctx) {
+					}
+					if (ctx < 0)
+						_exit(1);
+				}
+				shm[1] = 1;
+				while (shm[1] == 1)
+					msleep(1);
+				_exit(0);
+			}
+			while (!shm[1])
+				msleep(1);
+		}
+		EXPECT_EQ(0, other);
+		for (;;) {
+			CONTEXT(ctx) {
+			}
+			if (ctx < 0)
+				break;
+			ASSERT_GT(20, ++n);
+		}
+		EXPECT_ERR(lwc_create, EAGAIN, ctx);
+		EXPECT_ERR(lwc_snapshot, EAGAIN, lwc_snapshot(-1, 0, &ev));
+		EXPECT_LE(3, n);
+		EXPECT_GE(5, n);
+		/* When the other process has gone there is room. */
+		shm[1] = 2;
+		for (i = 0; i < 500; i++) {
+			CONTEXT(ctx) {
+			}
+			if (ctx >= 0)
+				break;
+			msleep(10);
+		}
+		EXPECT_LE(0, ctx);
+	}
+	EXPECT_EQ(0, status);
+	/* Not this user's affair at all. */
+	IN_CHILD(status) {
+		int ctx;
+
+		features();
+		ASSERT_EQ(0, setresuid(54322, 54322, 54322));
+		CONTEXT(ctx) {
+			in.reply = 1;
+		}
+		ASSERT_LE(0, ctx);
+		EXPECT_EQ(1, CALL(ctx, 0));
+	}
+	EXPECT_EQ(0, set_parameter("max_contexts_per_user", old));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(old, parameter("max_contexts_per_user"));
+}
+
+/* Who made a context is charged, whatever user is in it or closes it. */
+LWC_TEST(charged_to_its_maker)
+{
+	long old = parameter("max_contexts_per_user");
+	int status, i;
+
+	NEED_ROOT();
+	ASSERT_EQ(0, set_parameter("max_contexts_per_user", 8));
+	IN_CHILD(status) {
+		int ctx;
+
+		features();
+		ASSERT_EQ(0, seteuid(54323));
+		for (i = 0; i < 50; i++) {
+			CONTEXT(ctx) {
+			}
+			ASSERT_LE(0, ctx) {
+				TH_LOG("round %d: %s", i, strerror(-ctx));
+			}
+			ASSERT_EQ(0, seteuid(0));
+			CALL(ctx, 0);
+			ASSERT_EQ(0, lwc_close(ctx));
+			ASSERT_EQ(0, seteuid(54323));
+		}
+	}
+	EXPECT_EQ(0, set_parameter("max_contexts_per_user", old));
+	EXPECT_EQ(0, status);
+}
+
+/* Switched off: what is there goes on, and nothing new comes. */
+LWC_TEST(disabled)
+{
+	long old = parameter("enabled");
+	int status;
+
+	NEED_ROOT();
+	if (old < 0)
+		old = 1;
+	IN_CHILD(status) {
+		struct lwc_event ev;
+		int ctx, snap;
+
+		CONTEXT(ctx) {
+			in.reply = 3;
+		}
+		ASSERT_LE(0, ctx);
+		ASSERT_EQ(0, lwc_snapshot(-1, 0, &ev));
+		if (ev.reason == LWC_EV_ROLLBACK) {
+			EXPECT_EQ(3, CALL(ctx, 0));
+			_exit(_metadata->passed ? 0 : 1);
+		}
+		snap = ev.created;
+		ASSERT_EQ(0, set_parameter("enabled", 0));
+		EXPECT_ERR(lwc_create, EPERM, lwc_create(NULL, 0, 0, &ev));
+		EXPECT_ERR(lwc_snapshot, EPERM, lwc_snapshot(-1, 0, &ev));
+		EXPECT_EQ(3, CALL(ctx, 0));
+		ASSERT_EQ(0, lwc_renew(ctx, 0, &ev));
+		if (ev.reason == LWC_EV_SWITCH) {
+			for (;;)
+				lwc_switch(ev.caller, 0, 3, &ev);
+		}
+		EXPECT_EQ(3, CALL(ctx, 0));
+		lwc_rollback(snap, 0);
+	}
+	EXPECT_EQ(0, set_parameter("enabled", 1));
+	EXPECT_EQ(0, status);
+	IN_CHILD(status) {
+		int ctx;
+
+		CONTEXT(ctx) {
+		}
+		EXPECT_LE(0, ctx);
+	}
+	EXPECT_EQ(0, status);
+}
+
+/* The full number, each with a place and a life of its own. */
+LWC_TEST(a_thousand_at_once)
+{
+	struct rlimit limit = { .rlim_cur = 4096, .rlim_max = 4096 };
+	long n = parameter("max_contexts") - 2, i, before = counter("contexts");
+	int *ctx = calloc(n, sizeof(*ctx)), status;
+
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		n = 500;
+	n = n > scaled(n) * 10 ? scaled(n) * 10 : n;
+	IN_CHILD(status) {
+		for (i = 0; i < n; i++) {
+			CONTEXT(ctx[i]) {
+				in.reply = in.ev.arg + i;
+			}
+			ASSERT_LE(0, ctx[i]) {
+				TH_LOG("context %ld: %s", i, strerror(-ctx[i]));
+			}
+		}
+		for (i = 0; i < n; i++)
+			EXPECT_EQ((uint64_t)i + 5, CALL(ctx[i], 5));
+		EXPECT_LE(n, counter("contexts"));
+	}
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(before, contexts_settle(before));
+}
+
+TEST_HARNESS_MAIN

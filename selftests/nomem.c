@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Out of memory at each place where the kernel asks for some: the call fails with
+ * ENOMEM and has changed nothing, or it works; a rollback that cannot be finished
+ * ends the process. Only a kernel with fault injection can do this (the debug
+ * kernel); elsewhere these are skipped. Must never leave injection switched on.
+ */
+#include "test.h"
+
+static int nth = -1;
+
+static void write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (write(fd, text, strlen(text)) < 0)
+		perror(path);
+	close(fd);
+}
+
+static bool injection(void)
+{
+	nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (nth < 0)
+		return false;
+	/* Also allocations that might wait, which are nearly all. */
+	write_text("/sys/kernel/debug/failslab/ignore-gfp-wait", "N");
+	write_text("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N");
+	write_text("/sys/kernel/debug/fail_page_alloc/min-order", "0");
+	write_text("/sys/kernel/debug/failslab/verbose", "0");
+	write_text("/sys/kernel/debug/fail_page_alloc/verbose", "0");
+	return true;
+}
+
+#define NEED_INJECTION()						\
+do {									\
+	if (!is_root() || !injection())					\
+		SKIP(return, "needs fault injection, and root");	\
+} while (0)
+
+/* The n-th allocation of this thread from now on fails. */
+static void fail(int n)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d", n);
+
+	if (pwrite(nth, text, len, 0) != len)
+		abort();
+}
+
+/* Switched off again; did it come to that? */
+static bool failed(void)
+{
+	char text[16] = "";
+
+	if (pread(nth, text, sizeof(text) - 1, 0) <= 0)
+		abort();
+	fail(0);
+	return text[0] == '0';
+}
+
+LWC_TEST(create)
+{
+	struct lwc_event ev;
+	int n, fds, ctx, refused = 0;
+	long contexts;
+
+	NEED_INJECTION();
+	CONTEXT(ctx) {
+	}
+	ASSERT_LE(0, ctx);
+	fds = open_descriptors();
+	contexts = counter("contexts");
+	for (n = 1; n < 2000; n++) {
+		bool hit;
+		long r;
+
+		fail(n);
+		r = lwc_create(NULL, 0, 0, &ev);
+		hit = failed();
+		if (r) {
+			EXPECT_ERR(lwc_create, ENOMEM, r) {
+				TH_LOG("at allocation %d", n);
+			}
+			EXPECT_TRUE(hit);
+			refused++;
+		} else {
+			if (ev.reason == LWC_EV_SWITCH) {
+				for (;;)
+					lwc_switch(ev.caller, 0, 5, &ev);
+			}
+			EXPECT_EQ(5, CALL(ev.created, 0));
+			EXPECT_EQ(0, lwc_close(ev.created));
+		}
+		EXPECT_EQ(fds, open_descriptors());
+		if (!hit)
+			break;
+	}
+	EXPECT_LT(10, refused);
+	EXPECT_GT(2000, n);
+	EXPECT_EQ(contexts, contexts_settle(contexts));
+}
+
+/* The first switch of a pair needs memory for the caller's descriptor. */
+LWC_TEST(first_switch)
+{
+	struct lwc_event ev;
+	int n, ctx;
+
+	NEED_INJECTION();
+	for (n = 1; n < 200; n++) {
+		bool hit;
+		long r;
+
+		CONTEXT(ctx) {
+			in.reply = ++shm[0];
+		}
+		ASSERT_LE(0, ctx);
+		shm[0] = 0;
+		fail(n);
+		r = lwc_switch(ctx, 0, 0, &ev);
+		hit = failed();
+		if (r) {
+			EXPECT_ERR(lwc_switch, ENOMEM, r);
+			EXPECT_EQ(0, shm[0]);
+			EXPECT_EQ(1, CALL(ctx, 0));
+		} else {
+			EXPECT_EQ(1, ev.arg);
+		}
+		EXPECT_EQ(2, CALL(ctx, 0));
+		ASSERT_EQ(0, lwc_close(ctx));
+		if (!hit)
+			break;
+	}
+	EXPECT_GT(200, n);
+}
+
+LWC_TEST(self)
+{
+	int n, fds, refused = 0;
+
+	NEED_INJECTION();
+	lwc_close(lwc_self());
+	fds = open_descriptors();
+	for (n = 1; n < 200; n++) {
+		bool hit;
+		long r;
+
+		fail(n);
+		r = lwc_self();
+		hit = failed();
+		if (r < 0) {
+			EXPECT_ERR(lwc_self, ENOMEM, r);
+			refused++;
+		} else {
+			lwc_close(r);
+		}
+		EXPECT_EQ(fds, open_descriptors());
+		if (!hit)
+			break;
+	}
+	EXPECT_LT(0, refused);
+}
+
+/*
+ * A renew that fails has changed nothing, or has left the context unusable until
+ * one succeeds; this context is as it was in any case.
+ */
+LWC_TEST(renew)
+{
+	char *p = private_memory(64 * PAGE);
+	int n, ctx, refused = 0, unusable = 0;
+	struct lwc_event ev;
+	volatile int here = 1;
+
+	NEED_INJECTION();
+	CONTEXT(ctx) {
+		in.reply = 1;
+	}
+	ASSERT_LE(0, ctx);
+	for (n = 1; n < 2000; n++) {
+		bool hit;
+		long r;
+
+		/* Both sides have written since. */
+		memset(p, n, 64 * PAGE);
+		here = n;
+		fail(n);
+		r = lwc_renew(ctx, 0, &ev);
+		hit = failed();
+		if (!r && ev.reason == LWC_EV_SWITCH) {
+			inside_context = true;
+			for (;;) {
+				uint64_t v = p[63 * PAGE] == (char)n && here == n ? 2 : 3;
+
+				here = 0;
+				memset(p, 0, 32 * PAGE);
+				dup(2);
+				lwc_switch(ev.caller, 0, v, &ev);
+			}
+		}
+		EXPECT_EQ(n, here);
+		EXPECT_EQ((char)n, p[0]);
+		if (r) {
+			EXPECT_ERR(lwc_renew, ENOMEM, r);
+			refused++;
+			r = lwc_switch(ctx, 0, 0, &ev);
+			if (r) {
+				EXPECT_ERR(lwc_switch, ENOTRECOVERABLE, r);
+				unusable++;
+			}
+		} else {
+			EXPECT_EQ(2, CALL(ctx, 0));
+		}
+		if (!hit)
+			break;
+	}
+	EXPECT_GT(2000, n);
+	EXPECT_LT(10, refused);
+	TH_LOG("%d refused, %d of them half-way", refused, unusable);
+	/* And one that succeeds makes it good again. */
+	ASSERT_EQ(0, lwc_renew(ctx, 0, &ev));
+	if (ev.reason == LWC_EV_SWITCH) {
+		for (;;)
+			lwc_switch(ev.caller, 0, 9, &ev);
+	}
+	EXPECT_EQ(9, CALL(ctx, 0));
+}
+
+LWC_TEST(snapshot)
+{
+	int n, fds, refused = 0;
+	volatile int x;
+	struct lwc_event ev;
+	long contexts;
+
+	NEED_INJECTION();
+	features();
+	fds = open_descriptors();
+	contexts = counter("contexts");
+	for (n = 1; n < 2000; n++) {
+		bool hit;
+		long r;
+
+		x = 1;
+		fail(n);
+		r = lwc_snapshot(-1, 0, &ev);
+		hit = failed();
+		if (r) {
+			EXPECT_ERR(lwc_snapshot, ENOMEM, r);
+			refused++;
+		} else {
+			EXPECT_EQ(1, x);
+			if (ev.reason == LWC_EV_CREATED) {
+				x = 2;
+				shm[0] = hit;
+				lwc_rollback(ev.created, 0);
+				_metadata->passed = 0;
+			}
+			hit = shm[0];
+			EXPECT_EQ(0, lwc_close(ev.created));
+		}
+		EXPECT_EQ(fds, open_descriptors());
+		if (!hit)
+			break;
+	}
+	EXPECT_LT(10, refused);
+	EXPECT_GT(2000, n);
+	EXPECT_EQ(contexts, contexts_settle(contexts));
+}
+
+/* A rollback works, or is refused with nothing changed, or ends the process. */
+LWC_TEST(rollback)
+{
+	char *p = private_memory(64 * PAGE);
+	int n, status;
+
+	NEED_INJECTION();
+	memset(p, 1, 64 * PAGE);
+	for (n = 1; n < 2000; n++) {
+		shm[0] = shm[1] = 0;
+		IN_CHILD(status) {
+			struct lwc_event ev;
+			long r;
+			int i;
+
+			/* The number above is the parent's. */
+			close(nth);
+			ASSERT_TRUE(injection());
+			ASSERT_EQ(0, lwc_snapshot(-1, 0, &ev));
+			if (ev.reason == LWC_EV_ROLLBACK) {
+				shm[1] = failed();
+				for (i = 0; i < 64; i++)
+					EXPECT_EQ(1, p[i * PAGE]);
+				EXPECT_FALSE(is_open(400));
+				_exit(_metadata->passed ? 3 : 1);
+			}
+			memset(p, 2, 64 * PAGE);
+			dup2(2, 400);
+			for (i = 0; i < 20; i++)
+				private_memory(PAGE << (i & 1));
+			munmap(p + 10 * PAGE, 5 * PAGE);
+			fail(n);
+			r = lwc_rollback(ev.created, 0);
+			shm[1] = failed();
+			EXPECT_ERR(lwc_rollback, ENOMEM, r);
+			EXPECT_EQ(2, p[0]);
+			EXPECT_TRUE(is_open(400));
+			EXPECT_FALSE(is_mapped(p + 10 * PAGE));
+			_exit(_metadata->passed ? 4 : 1);
+		}
+		if (WIFSIGNALED(status)) {
+			EXPECT_EQ(SIGKILL, WTERMSIG(status));
+			shm[2]++;
+			continue;
+		}
+		EXPECT_TRUE(WEXITSTATUS(status) == 3 || WEXITSTATUS(status) == 4);
+		if (!shm[1])
+			break;
+	}
+	EXPECT_GT(2000, n);
+	TH_LOG("%d places, %ld fatal", n, shm[2]);
+}
+
+/* A child, and a thread, are refused where there is no memory to know them by. */
+LWC_TEST(fork_child)
+{
+	int n, ctx, status;
+
+	NEED_INJECTION();
+	CONTEXT(ctx) {
+		in.reply = 5;
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_EQ(5, CALL(ctx, 0));
+	for (n = 1; n < 2000; n++) {
+		bool hit;
+		pid_t pid;
+
+		fail(n);
+		pid = syscall(SYS_fork);
+		if (!pid)
+			_exit(0);
+		hit = failed();
+		if (pid > 0)
+			ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_EQ(5, CALL(ctx, 0));
+		if (!hit)
+			break;
+	}
+	EXPECT_GT(2000, n);
+}
+
+TEST_HARNESS_MAIN
