@@ -140,35 +140,33 @@ int lwc_context_fill(struct lwc_context *context, lwc_files_filter keep, const v
 {
 	struct files_struct *files;
 	struct mm_struct *mm;
-	struct fs_struct *fs;
-	int err;
 
-	fs = kernel_call(copy_fs_struct)(current->fs);
-	if (!fs)
+	context->owned = true;
+	context->fs = kernel_call(copy_fs_struct)(current->fs);
+	if (!context->fs)
 		return -ENOMEM;
 	files = lwc_files_duplicate(keep, view);
-	if (IS_ERR(files)) {
-		err = PTR_ERR(files);
-		goto put_fs;
-	}
+	if (IS_ERR(files))
+		return PTR_ERR(files);
+	context->files = files;
 	mm = lwc_mm_duplicate(current->mm, context->process->leader);
-	if (IS_ERR(mm)) {
-		err = PTR_ERR(mm);
-		goto put_files;
-	}
+	if (IS_ERR(mm))
+		return PTR_ERR(mm);
 	context->mm = mm;
 	mmgrab(mm);
-	context->files = files;
-	context->fs = fs;
-	context->owned = true;
 	lwc_powers_get(&context->powers);
 	return 0;
+}
 
-put_files:
-	kernel_call(put_files_struct)(files);
-put_fs:
-	lwc_fs_put(fs);
-	return err;
+int lwc_context_settle(struct lwc_context *context)
+{
+	if (likely(context->files == current->files && context->fs == current->fs))
+		return 0;
+	if (context->owned || lwc_context_is_occupied(context, current))
+		return -EOPNOTSUPP;
+	context->files = current->files;
+	context->fs = current->fs;
+	return 0;
 }
 
 static void context_release(struct kref *ref)
@@ -212,7 +210,9 @@ bool lwc_context_is_occupied(const struct lwc_context *context, const struct tas
 	rcu_read_lock();
 	list_for_each_entry_rcu(task, &context->process->leader->signal->thread_head,
 				thread_node) {
-		if (task != except && READ_ONCE(task->mm) == context->mm) {
+		/* Who ends runs no code of the program any more. */
+		if (task != except && READ_ONCE(task->mm) == context->mm &&
+		    !(task->flags & PF_EXITING)) {
 			occupied = true;
 			break;
 		}
@@ -261,10 +261,12 @@ void lwc_context_doom_unused(struct lwc_context *context, struct list_head *doom
 static void context_bury(struct lwc_context *context)
 {
 	if (context->owned) {
-		if (!lwc_broken(LEAK_REFERENCE))
+		if (context->mm && !lwc_broken(LEAK_REFERENCE))
 			mmput(context->mm);
-		kernel_call(put_files_struct)(context->files);
-		lwc_fs_put(context->fs);
+		if (context->files)
+			kernel_call(put_files_struct)(context->files);
+		if (context->fs)
+			lwc_fs_put(context->fs);
 	}
 	if (context->mm) {
 		lwc_mm_disown(context->mm, context->process->leader);
@@ -406,32 +408,40 @@ static int reuse_number(struct lwc_context *table, struct file *file)
 			int fd = descriptor->fd;
 
 			remember(table, file->private_data, fd);
-			fput(before);
+			filp_close(before, table->files);
 			return fd;
 		}
 	}
 	return callers < LWC_MAX_CALLERS ? -ENOENT : -EMFILE;
 }
 
-int lwc_descriptor_for_caller(struct lwc_context *table, struct lwc_context *caller)
+int lwc_descriptor_number(struct lwc_context *table, struct lwc_context *context)
 {
 	struct lwc_descriptor *descriptor;
 	struct file *file;
 	int fd;
 
-	if (!lwc_broken(CALLER_LEAK)) {
-		list_for_each_entry(descriptor, &table->descriptors, of_table) {
-			if (descriptor->context == caller && stands(table, descriptor))
-				return descriptor->fd;
-		}
-		file = lwc_files_find(table->files, names_context, caller, &fd);
-		if (file) {
-			remember(table, file->private_data, fd);
-			fput(file);
-			return fd;
-		}
+	list_for_each_entry(descriptor, &table->descriptors, of_table) {
+		if (descriptor->context == context && stands(table, descriptor))
+			return descriptor->fd;
 	}
+	file = lwc_files_find(table->files, names_context, context, &fd);
+	if (!file)
+		return -1;
+	remember(table, file->private_data, fd);
+	fput(file);
+	return fd;
+}
 
+int lwc_descriptor_for_caller(struct lwc_context *table, struct lwc_context *caller)
+{
+	struct file *file;
+	int fd = -1;
+
+	if (!lwc_broken(CALLER_LEAK))
+		fd = lwc_descriptor_number(table, caller);
+	if (fd >= 0)
+		return fd;
 	file = lwc_descriptor_open(caller, LWC_MAY_SWITCH, true);
 	if (IS_ERR(file))
 		return PTR_ERR(file);

@@ -67,7 +67,7 @@ struct lwc_thread;
  * @powers: credentials and the like, while no thread is inside
  * @specs: what it was made with
  * @creator: the context it was made in, with a reference; NULL: root
- * @creator_thread: who made it; only compared
+ * @creator_thread: serial number of who made it
  * @places: of all threads
  * @descriptors: struct lwc_descriptor that stand in this context's table
  * @snapshots: of this context, in the order they were armed
@@ -89,7 +89,7 @@ struct lwc_context {
 	struct lwc_powers powers;
 	struct lwc_specs *specs;
 	struct lwc_context *creator;
-	const struct lwc_thread *creator_thread;
+	u64 creator_thread;
 	struct list_head places;
 	struct list_head descriptors;
 	struct list_head snapshots;
@@ -149,9 +149,21 @@ struct lwc_context *lwc_context_spare(struct lwc_process *process);
  * @keep: which descriptors
  * @view: handed to @keep
  *
- * Return: 0, -ENOMEM, -EMFILE, -EINTR; then it has got nothing.
+ * Return: 0, -ENOMEM, -EMFILE, -EINTR; what it has got then is put when it is
+ * buried.
  */
 int lwc_context_fill(struct lwc_context *context, lwc_files_filter keep, const void *view);
+
+/**
+ * lwc_context_settle() - is the current task's table the context's?
+ * @context: the one that the current task is in
+ *
+ * It is not after unshare(). Where the context has no reference of its own it
+ * takes the new ones; else, or with company, the thread is refused.
+ *
+ * Return: 0 or -EOPNOTSUPP.
+ */
+int lwc_context_settle(struct lwc_context *context);
 
 /**
  * lwc_context_put() - drop a reference on the object
@@ -227,6 +239,14 @@ struct lwc_descriptor *lwc_descriptor_of(struct file *file);
  * The process's lock is held. Return: the descriptor or -EMFILE, -ENOMEM.
  */
 int lwc_descriptor_install(struct lwc_context *table, struct file *file);
+
+/**
+ * lwc_descriptor_number() - under which number @table names @context
+ *
+ * Where there are several, the one found before, then the lowest. The
+ * process's lock is held. Return: the descriptor or -1.
+ */
+int lwc_descriptor_number(struct lwc_context *table, struct lwc_context *context);
 
 /**
  * lwc_descriptor_for_caller() - a descriptor of @caller in @table's table

@@ -52,7 +52,7 @@ static int create_locked(struct lwc_process *process, struct lwc_specs **specs,
 	*specs = NULL;
 	context->creator = thread->context;
 	lwc_context_get(context->creator);
-	context->creator_thread = thread;
+	context->creator_thread = thread->serial;
 	list_add(&context->of_process, &process->contexts);
 
 	err = -ENOMEM;
@@ -106,7 +106,7 @@ long lwc_create(const struct lwc_create_args *args)
 	process = lwc_process_current(true);
 	if (!process)
 		goto free_specs;
-	err = lwc_process_lock(process);
+	err = lwc_process_lock(process, LWC_EXCLUDE_NOBODY);
 	if (err)
 		goto put_process;
 	event.created = create_locked(process, &specs, to, &doomed);
@@ -151,14 +151,17 @@ static void forget_places(struct lwc_context *context)
 {
 	struct lwc_place *place, *next;
 
-	list_for_each_entry_safe(place, next, &context->places, of_context)
-		lwc_context_forget_place(place);
+	list_for_each_entry_safe(place, next, &context->places, of_context) {
+		/* A thread that ends inside still runs on its own. */
+		if (place->thread->place != place)
+			lwc_context_forget_place(place);
+	}
 }
 
 /* May the current thread renew @context here? */
 static int may_renew(const struct lwc_context *context, const struct lwc_thread *thread)
 {
-	if (context->creator != thread->context || context->creator_thread != thread)
+	if (context->creator != thread->context || context->creator_thread != thread->serial)
 		return -EINVAL;
 	if (lwc_context_is_occupied(context, NULL))
 		return -EBUSY;
@@ -171,7 +174,7 @@ static int may_renew(const struct lwc_context *context, const struct lwc_thread 
  */
 static int renew_locked(struct lwc_context *context, struct lwc_event __user *event,
 			struct mm_struct **old_mm, struct fs_struct **old_fs,
-			struct list_head *doomed)
+			struct lwc_closing **closing, struct list_head *doomed)
 {
 	const struct renewed_view view = { context->specs, context->creator };
 	struct lwc_thread *thread;
@@ -200,14 +203,17 @@ static int renew_locked(struct lwc_context *context, struct lwc_event __user *ev
 		goto free;
 	}
 	lwc_transit_begin(thread);
-	err = lwc_files_reserve(context->files, current->files);
+	*closing = lwc_files_reserve(context->files, current->files);
 	lwc_transit_end(thread);
-	if (err)
+	if (IS_ERR(*closing)) {
+		err = PTR_ERR(*closing);
 		goto put_mm;
+	}
 
 	forget_places(context);
 	lwc_snapshots_doom(context, NULL, doomed);
-	lwc_files_equalise(context->files, current->files, keep_file, spare_file, &view);
+	lwc_files_equalise(context->files, current->files, keep_file, spare_file, &view,
+			    *closing);
 	lwc_powers_update(&context->powers);
 	*old_mm = context->mm;
 	*old_fs = context->fs;
@@ -239,6 +245,7 @@ long lwc_renew(struct lwc_descriptor *descriptor, const struct lwc_renew_args *a
 	struct lwc_process *process = context->process;
 	struct mm_struct *old_mm;
 	struct fs_struct *old_fs;
+	struct lwc_closing *closing;
 	LIST_HEAD(doomed);
 	int err;
 
@@ -249,15 +256,16 @@ long lwc_renew(struct lwc_descriptor *descriptor, const struct lwc_renew_args *a
 	err = lwc_event_probe(to);
 	if (err)
 		return err;
-	err = lwc_process_lock(process);
+	err = lwc_process_lock(process, LWC_EXCLUDE_NOBODY);
 	if (err)
 		return err;
-	err = renew_locked(context, to, &old_mm, &old_fs, &doomed);
+	err = renew_locked(context, to, &old_mm, &old_fs, &closing, &doomed);
 	lwc_process_unlock(process);
 	lwc_context_bury(&doomed);
 	if (err)
 		return err;
 
+	lwc_files_close(context->files, closing);
 	lwc_fs_put(old_fs);
 	mmput(old_mm);
 	lwc_mm_disown(old_mm, process->leader);
@@ -275,7 +283,7 @@ long lwc_self(void)
 
 	if (!process)
 		return -ENOMEM;
-	fd = lwc_process_lock(process);
+	fd = lwc_process_lock(process, LWC_EXCLUDE_NOBODY);
 	if (fd)
 		goto put_process;
 	thread = lwc_thread_current(process);
@@ -307,7 +315,7 @@ long lwc_restrict(struct lwc_descriptor *descriptor, const struct lwc_restrict_a
 	if (IS_ERR(specs))
 		return PTR_ERR(specs);
 	lwc_specs_free(specs);
-	err = lwc_process_lock(process);
+	err = lwc_process_lock(process, LWC_EXCLUDE_NOBODY);
 	if (err)
 		return err;
 	err = 0;

@@ -95,6 +95,20 @@ void lwc_powers_update(struct lwc_powers *powers)
 	powers->no_new_privs = task_no_new_privs(current);
 }
 
+int lwc_powers_refused(const struct lwc_powers *powers)
+{
+	if (unlikely(lwc_powers_differ(powers)) && current->ptrace &&
+	    !kernel_call(ptracer_capable)(current, powers->cred->user_ns))
+		return -EPERM;
+#ifdef CONFIG_SYSVIPC
+	/* The list names semaphores by numbers that mean others elsewhere. */
+	if (unlikely(powers->ns != current->nsproxy) && current->sysvsem.undo_list &&
+	    powers->ns->ipc_ns != current->nsproxy->ipc_ns)
+		return -EOPNOTSUPP;
+#endif
+	return 0;
+}
+
 static void enter_cred(const struct cred *cred)
 {
 	const struct cred *before = current_real_cred();

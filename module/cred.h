@@ -39,6 +39,25 @@ void lwc_powers_get(struct lwc_powers *powers);
 void lwc_powers_update(struct lwc_powers *powers);
 
 /**
+ * lwc_powers_differ() - has the current task other credentials than @powers?
+ */
+static inline bool lwc_powers_differ(const struct lwc_powers *powers)
+{
+	return READ_ONCE(powers->cred) != current_cred();
+}
+
+/**
+ * lwc_powers_refused() - may the current task take on @powers?
+ *
+ * Not other credentials under a debugger that could not have attached to
+ * them (-EPERM); not another IPC namespace while semaphores of this one are to
+ * be undone at the end of the task (-EOPNOTSUPP).
+ *
+ * Return: 0 or the error.
+ */
+int lwc_powers_refused(const struct lwc_powers *powers);
+
+/**
  * lwc_powers_enter() - give them to the current task
  * @powers: keeps its references
  *

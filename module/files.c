@@ -3,8 +3,9 @@
  * files.c - file tables.
  *
  * Bits and pointers of a table change under its file_lock, as in fs/file.c.
- * A file is never closed under a lock. Must never give a table away or change
- * its reference count: who owns it is context.c's business.
+ * Closing runs drivers' code, so it is put off until the caller has dropped all
+ * locks (struct lwc_closing). Must never give a table away or change its
+ * reference count: who owns it is context.c's business.
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -103,7 +104,8 @@ struct files_struct *lwc_files_duplicate(lwc_files_filter keep, const void *cont
 		rcu_assign_pointer(fdt->fd[fd], NULL);
 		mark_close_on_exec(fdt, fd, false);
 		mark_free(files, fdt, fd);
-		filp_close(file, files);
+		/* Nothing was ever done through the copy, so nothing is flushed. */
+		fput(file);
 	}
 	return files;
 }
@@ -133,13 +135,26 @@ int lwc_files_install(struct files_struct *files, struct file *file)
 	return fd == -EINVAL ? -EMFILE : fd;
 }
 
-int lwc_files_reserve(struct files_struct *files, struct files_struct *model)
+static unsigned int count_open(struct files_struct *files)
+{
+	struct fdtable *fdt;
+	unsigned int n;
+
+	spin_lock(&files->file_lock);
+	fdt = table_of(files);
+	n = bitmap_weight(fdt->open_fds, fdt->max_fds);
+	spin_unlock(&files->file_lock);
+	return n;
+}
+
+/* Makes @files as large as what @model uses. */
+static int grow(struct files_struct *files, struct files_struct *model)
 {
 	unsigned int used = table_used(model);
 	struct files_struct *own;
 	struct file *file;
 	bool unused;
-	int fd = 0;
+	int fd;
 
 	if (used <= table_size(files))
 		return 0;
@@ -150,31 +165,45 @@ int lwc_files_reserve(struct files_struct *files, struct files_struct *model)
 	fd = kernel_call(f_dupfd)(used - 1, file, O_CLOEXEC);
 	borrow(own);
 	fput(file);
+	/* It stays until lwc_files_equalise() finds it right or closes it. */
 	if (fd < 0)
 		return fd == -EINVAL ? -EMFILE : fd;
-	/* It stays until lwc_files_equalise() finds it right or closes it. */
 	return 0;
 }
 
-static bool has_record_locks(struct inode *inode)
+struct lwc_closing *lwc_files_reserve(struct files_struct *files, struct files_struct *model)
 {
-	struct file_lock_context *locks = READ_ONCE(inode->i_flctx);
+	/* One more for what grow() may leave. */
+	const unsigned int max = count_open(files) + 1;
+	struct lwc_closing *closing;
+	int err;
 
-	return locks && !list_empty_careful(&locks->flc_posix);
+	closing = kvmalloc(struct_size(closing, files, max), GFP_KERNEL_ACCOUNT);
+	if (!closing)
+		return ERR_PTR(-ENOMEM);
+	closing->n = 0;
+	closing->max = max;
+	err = grow(files, model);
+	if (err) {
+		kvfree(closing);
+		return ERR_PTR(err);
+	}
+	return closing;
 }
 
-static bool is_open_in(struct files_struct *files, struct inode *inode)
+/* Another open file of the same inode in @files, with a reference. */
+static struct file *find_same_inode(struct files_struct *files, const struct inode *inode)
 {
+	struct file *file, *found = NULL;
 	struct fdtable *fdt;
-	struct file *file;
-	bool found = false;
 	unsigned int fd;
 
 	spin_lock(&files->file_lock);
 	fdt = table_of(files);
 	for (fd = 0; fd < fdt->max_fds && !found; fd++) {
 		file = rcu_dereference_raw(fdt->fd[fd]);
-		found = file && file_inode(file) == inode;
+		if (file && file_inode(file) == inode && !(file->f_mode & FMODE_PATH))
+			found = get_file(file);
 	}
 	spin_unlock(&files->file_lock);
 	return found;
@@ -182,18 +211,44 @@ static bool is_open_in(struct files_struct *files, struct inode *inode)
 
 /*
  * Closing any descriptor of a file drops all record locks that the table owns
- * on it. Where the descriptor through which they were taken stays open the
- * file is only put, under another owner's name, and they survive.
+ * on it, also those taken through another descriptor. Where one of the same
+ * file stays open all of them are kept, as that one's.
  */
-static void close_extra(struct files_struct *files, struct files_struct *model,
-			struct file *file)
+static bool keep_record_locks(struct files_struct *files, struct file *file)
 {
-	struct inode *inode = file_inode(file);
-	fl_owner_t owner = files;
+	struct file_lock_context *locks = READ_ONCE(file_inode(file)->i_flctx);
+	struct file *other;
 
-	if (has_record_locks(inode) && is_open_in(model, inode))
-		owner = model;
-	filp_close(file, owner);
+	/* A file system that keeps its own books ties them to the open file. */
+	if (!locks || list_empty_careful(&locks->flc_posix) || file->f_op->lock)
+		return false;
+	other = find_same_inode(files, file_inode(file));
+	if (!other)
+		return false;
+	spin_lock(&locks->flc_lock);
+	lwc_move_record_locks(locks, files, file, other);
+	spin_unlock(&locks->flc_lock);
+	fput(other);
+	return true;
+}
+
+static void close_extra(struct files_struct *files, struct file *file)
+{
+	if (!keep_record_locks(files, file)) {
+		filp_close(file, files);
+		return;
+	}
+	if (file->f_op->flush)
+		file->f_op->flush(file, files);
+	lwc_dnotify_flush(file, files);
+	fput(file);
+}
+
+void lwc_files_close(struct files_struct *files, struct lwc_closing *closing)
+{
+	while (closing->n)
+		close_extra(files, closing->files[--closing->n]);
+	kvfree(closing);
 }
 
 static struct file *set_slot(struct files_struct *files, unsigned int fd, struct file *file,
@@ -221,7 +276,8 @@ static struct file *set_slot(struct files_struct *files, unsigned int fd, struct
 }
 
 void lwc_files_equalise(struct files_struct *files, struct files_struct *model,
-			lwc_files_filter keep, lwc_files_filter spare, const void *context)
+			lwc_files_filter keep, lwc_files_filter spare, const void *context,
+			struct lwc_closing *closing)
 {
 	unsigned int size = table_size(files);
 	unsigned int fd;
@@ -249,11 +305,20 @@ void lwc_files_equalise(struct files_struct *files, struct files_struct *model,
 		before = set_slot(files, fd, wanted, wanted_flag);
 		if (before && before == wanted)
 			fput(before);
+		else if (before && closing->n < closing->max)
+			closing->files[closing->n++] = before;
 		else if (before)
-			close_extra(files, model, before);
+			close_extra(files, before);
 		if (now)
 			fput(now);
 	}
+}
+
+struct file *lwc_files_get(struct files_struct *files, unsigned int fd)
+{
+	bool unused;
+
+	return get_slot(files, fd, &unused);
 }
 
 bool lwc_files_holds(struct files_struct *files, unsigned int fd, const struct file *file)

@@ -26,28 +26,57 @@ typedef bool (*lwc_files_filter)(const void *context, unsigned int fd, struct fi
 struct files_struct *lwc_files_duplicate(lwc_files_filter keep, const void *context);
 
 /**
- * lwc_files_reserve() - make room in a table for all that another has open
+ * struct lwc_closing - files to be closed once no lock is held
+ * @n: how many
+ * @max: room for
+ * @files: they, each with the reference that the table had
+ */
+struct lwc_closing {
+	unsigned int n;
+	unsigned int max;
+	struct file *files[];
+};
+
+/**
+ * lwc_files_reserve() - all memory that lwc_files_equalise() may need
  * @files: grows if it has to; no task uses it, but the current one may
  * @model: the other
  *
- * After it, lwc_files_equalise() cannot fail. Return: 0, -ENOMEM or -EMFILE.
+ * Return: what takes the files to be closed, or ERR_PTR(): -ENOMEM, -EMFILE.
  */
-int lwc_files_reserve(struct files_struct *files, struct files_struct *model);
+struct lwc_closing *lwc_files_reserve(struct files_struct *files, struct files_struct *model);
 
 /**
  * lwc_files_equalise() - make one table equal to another, in place
- * @files: changed; what it has open and @model has not is closed, unless
+ * @files: changed; what it has open and @model has not is taken out, unless
  *	@spare says that it stays
  * @model: not changed
  * @keep: which descriptors of @model count, NULL: all
  * @spare: which descriptors of @files stay where @model has nothing, NULL: none
  * @context: handed to both
+ * @closing: of lwc_files_reserve(); gets what is taken out
  *
- * The table stays the same object: record locks that it owns on files which
- * @model has open as well are kept.
+ * Cannot fail. The table stays the same object.
  */
 void lwc_files_equalise(struct files_struct *files, struct files_struct *model,
-			lwc_files_filter keep, lwc_files_filter spare, const void *context);
+			lwc_files_filter keep, lwc_files_filter spare, const void *context,
+			struct lwc_closing *closing);
+
+/**
+ * lwc_files_close() - close what was taken out of @files, free the list
+ * @files: owner of record locks; those on files that it still has open stay
+ * @closing: of lwc_files_equalise()
+ *
+ * Runs drivers' code: no lock may be held.
+ */
+void lwc_files_close(struct files_struct *files, struct lwc_closing *closing);
+
+/**
+ * lwc_files_get() - the file that a descriptor names
+ *
+ * Return: the file with a reference, or NULL.
+ */
+struct file *lwc_files_get(struct files_struct *files, unsigned int fd);
 
 /**
  * lwc_files_holds() - does descriptor @fd of @files name @file?

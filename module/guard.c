@@ -213,6 +213,10 @@ static bool has_thread_elsewhere(const struct lwc_process *process)
 	return found;
 }
 
+/*
+ * The lock is not held over the original, which takes locks that come before
+ * it; a mark keeps everyone where they are meanwhile.
+ */
 static long synchronize_filters(unsigned int op, unsigned int flags, void __user *uargs)
 {
 	struct lwc_process *process = lwc_process_current(false);
@@ -220,14 +224,25 @@ static long synchronize_filters(unsigned int op, unsigned int flags, void __user
 
 	if (!process)
 		return static_call(original_do_seccomp)(op, flags, uargs);
-	mutex_lock(&process->lock);
+	err = lwc_process_lock(process, LWC_EXCLUDE_NOBODY);
+	if (err)
+		goto put_process;
 	if (has_thread_elsewhere(process)) {
+		lwc_process_unlock(process);
 		lwc_count(refusals);
 		err = -EOPNOTSUPP;
-	} else {
-		err = static_call(original_do_seccomp)(op, flags, uargs);
+		goto put_process;
 	}
+	process->syncing = true;
+	lwc_process_unlock(process);
+
+	err = static_call(original_do_seccomp)(op, flags, uargs);
+
+	mutex_lock(&process->lock);
+	WRITE_ONCE(process->syncing, false);
 	mutex_unlock(&process->lock);
+	wake_up_all(&process->sync_done);
+put_process:
 	lwc_process_put(process);
 	return err;
 }

@@ -19,6 +19,7 @@
 #include "guard.h"
 #include "kernel/compat.h"
 #include "kernel/symbols.h"
+#include "later.h"
 #include "process.h"
 #include "rollback.h"
 #include "stats.h"
@@ -108,12 +109,6 @@ static long device_ioctl(struct file *file, unsigned int command, unsigned long 
 	}
 }
 
-/* Known calls that do not work yet: their arguments are checked by the library. */
-static long later_call(const struct lwc_descriptor *descriptor)
-{
-	return descriptor->context->snapshot ? -EINVAL : -EOPNOTSUPP;
-}
-
 long lwc_descriptor_ioctl(struct file *file, unsigned int command, unsigned long argument)
 {
 	struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
@@ -123,6 +118,8 @@ long lwc_descriptor_ioctl(struct file *file, unsigned int command, unsigned long
 		struct lwc_renew_args renew;
 		struct lwc_restrict_args restricted;
 		struct lwc_rollback_args rollback;
+		struct lwc_overlay_args overlay;
+		struct lwc_syscall_args syscall;
 	} args;
 	int err;
 
@@ -142,9 +139,13 @@ long lwc_descriptor_ioctl(struct file *file, unsigned int command, unsigned long
 	case _IOC_NR(LWC_IOC_KIND):
 		return descriptor->context->snapshot ? 1 : 0;
 	case _IOC_NR(LWC_IOC_KEEP):
+		return lwc_keep(descriptor);
 	case _IOC_NR(LWC_IOC_OVERLAY):
+		err = read_argument(&args.overlay, sizeof(args.overlay), from);
+		return err ?: lwc_overlay(descriptor, &args.overlay);
 	case _IOC_NR(LWC_IOC_SYSCALL):
-		return later_call(descriptor);
+		err = read_argument(&args.syscall, sizeof(args.syscall), from);
+		return err ?: lwc_syscall(descriptor, &args.syscall);
 	default:
 		return -ENOTTY;
 	}

@@ -21,12 +21,22 @@
 #include "kernel/compat.h"
 #include "mm.h"
 
-/* Who memory is charged to; written only where it changes. */
+/*
+ * Who memory is charged to. An mm that is shared with another process (vfork,
+ * CLONE_VM) may belong to that one, and stays its.
+ */
 static void set_owner(struct mm_struct *mm, struct task_struct *owner)
 {
 #ifdef CONFIG_MEMCG
-	if (rcu_access_pointer(mm->owner) != owner)
+	struct task_struct *before;
+
+	if (likely(rcu_access_pointer(mm->owner) == owner))
+		return;
+	rcu_read_lock();
+	before = rcu_dereference(mm->owner);
+	if (!before || same_thread_group(before, owner))
 		rcu_assign_pointer(mm->owner, owner);
+	rcu_read_unlock();
 #endif
 }
 
@@ -187,11 +197,12 @@ static int duplicate_mappings(struct mm_struct *mm, struct mm_struct *source)
 	kernel_call(uprobe_start_dup_mmap)();
 	if (mmap_write_lock_killable(source))
 		goto end_uprobes;
+	/* Before the next, which adds to the flags. */
+	copy_layout(mm, source);
 	kernel_call(uprobe_dup_mmap)(source, mm);
 	/* Nobody else knows of it, so there is nothing to deadlock with. */
 	mmap_write_lock_nested(mm, SINGLE_DEPTH_NESTING);
 
-	copy_layout(mm, source);
 	copy_exe_file(mm, source);
 	mm->total_vm = source->total_vm;
 	mm->data_vm = source->data_vm;
@@ -322,6 +333,22 @@ void lwc_mm_entered(void)
 void lwc_mm_disown(struct mm_struct *mm, struct task_struct *owner)
 {
 #ifdef CONFIG_MEMCG
-	cmpxchg((struct task_struct __force **)&mm->owner, owner, NULL);
+	struct task_struct __force **slot = (struct task_struct __force **)&mm->owner;
+	struct task_struct *process, *task;
+
+	if (cmpxchg(slot, owner, NULL) != owner || !atomic_read(&mm->mm_users))
+		return;
+	/* A task outside of the process may go on in it: as mm_update_next_owner(). */
+	rcu_read_lock();
+	for_each_process_thread(process, task) {
+		if (READ_ONCE(task->mm) != mm || (task->flags & PF_KTHREAD))
+			continue;
+		task_lock(task);
+		if (task->mm == mm)
+			cmpxchg(slot, NULL, task);
+		task_unlock(task);
+		break;
+	}
+	rcu_read_unlock();
 #endif
 }

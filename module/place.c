@@ -136,8 +136,12 @@ void lwc_place_load(const struct lwc_place *place)
 	if (!lwc_broken(NO_PKRU))
 		write_pkru(place->pkru);
 	lwc_rseq_load(&place->rseq);
-	/* The area in the context's memory names the CPU that it was left on. */
-	if (place->cpu != smp_processor_id())
+	/*
+	 * The area in the context's memory names the CPU that it was last
+	 * written on: not that of the save where an event was pending.
+	 */
+	if (IS_ENABLED(CONFIG_SCHED_MM_CID) || place->rseq.event_mask ||
+	    place->cpu != smp_processor_id())
 		rseq_migrate(current);
 	preempt_enable();
 

@@ -7,7 +7,7 @@
  * has let go of its memory and files, and it may sleep. This also breaks the
  * cycle of a context whose own table holds its last descriptor.
  *
- * Must never follow lwc_process.signal or lwc_thread.task: they are names.
+ * Must never follow lwc_process.signal: it is a name.
  */
 #include <linux/hashtable.h>
 #include <linux/module.h>
@@ -27,8 +27,13 @@ static DEFINE_HASHTABLE(processes, LWC_TABLE_BITS);
 static DEFINE_HASHTABLE(threads, LWC_TABLE_BITS);
 /* Over both tables; never held while anything sleeps. */
 static DEFINE_SPINLOCK(tables_lock);
-/* So that an exit on a machine that uses no contexts costs one load. */
-static atomic_t n_processes = ATOMIC_INIT(0);
+/*
+ * Records on either table, so that an exit on a machine that uses no contexts
+ * costs one load. Threads count too: the last ones of a process come to their
+ * probe after its record is gone.
+ */
+static atomic_t n_records = ATOMIC_INIT(0);
+static atomic64_t last_serial = ATOMIC64_INIT(0);
 static struct workqueue_struct *sweeper;
 static struct tracepoint *exit_tracepoint;
 static struct tracepoint *exec_tracepoint;
@@ -49,7 +54,7 @@ static void process_unlink(struct lwc_process *process)
 {
 	lockdep_assert_held(&tables_lock);
 	hash_del(&process->of_table);
-	atomic_dec(&n_processes);
+	atomic_dec(&n_records);
 }
 
 struct lwc_thread *lwc_thread_find(const struct task_struct *task)
@@ -63,13 +68,21 @@ struct lwc_thread *lwc_thread_find(const struct task_struct *task)
 	return NULL;
 }
 
-static void process_release(struct kref *ref)
+/* Who has read mm->owner under RCU may look at that task until now. */
+static void process_free(struct rcu_head *rcu)
 {
-	struct lwc_process *process = container_of(ref, struct lwc_process, ref);
+	struct lwc_process *process = container_of(rcu, struct lwc_process, rcu);
 
 	put_task_struct(process->leader);
 	mutex_destroy(&process->lock);
 	kfree(process);
+}
+
+static void process_release(struct kref *ref)
+{
+	struct lwc_process *process = container_of(ref, struct lwc_process, ref);
+
+	call_rcu(&process->rcu, process_free);
 	/* Unloading waits for whoever is on the way out of here (main.c). */
 	module_put(THIS_MODULE);
 }
@@ -146,6 +159,7 @@ static void current_unlink(enum task_work_notify_mode mode)
 	if (!thread)
 		return;
 	hash_del_rcu(&thread->of_table);
+	atomic_dec(&n_records);
 	lwc_place_leave_buffers();
 	init_task_work(&thread->end_work, thread_end);
 	WARN_ON_ONCE(task_work_add(current, &thread->end_work, mode));
@@ -162,7 +176,7 @@ static void probe_exit(void *unused, struct task_struct *task)
 {
 	struct lwc_process *process;
 
-	if (!atomic_read(&n_processes))
+	if (!atomic_read(&n_records))
 		return;
 	spin_lock(&tables_lock);
 	process = process_find(task->signal);
@@ -189,7 +203,7 @@ static void probe_exec(void *unused, struct task_struct *task, pid_t old_pid,
 {
 	struct lwc_process *process;
 
-	if (!atomic_read(&n_processes))
+	if (!atomic_read(&n_records))
 		return;
 	spin_lock(&tables_lock);
 	current_unlink(TWA_RESUME);
@@ -212,6 +226,7 @@ static struct lwc_process *process_make(void)
 	INIT_LIST_HEAD(&process->contexts);
 	INIT_LIST_HEAD(&process->threads);
 	INIT_WORK(&process->sweep_work, sweep_work);
+	init_waitqueue_head(&process->sync_done);
 	/* The caller's open file holds the module, so this cannot fail. */
 	__module_get(THIS_MODULE);
 	return process;
@@ -234,7 +249,7 @@ struct lwc_process *lwc_process_current(bool make)
 			process = made;
 			made = NULL;
 			hash_add(processes, &process->of_table, (unsigned long)process->signal);
-			atomic_inc(&n_processes);
+			atomic_inc(&n_records);
 		}
 	}
 	if (process)
@@ -245,34 +260,66 @@ struct lwc_process *lwc_process_current(bool make)
 	return process;
 }
 
-int lwc_process_lock(struct lwc_process *process)
+static void drop_exclusion(enum lwc_exclusion exclusion)
+{
+	if (exclusion >= LWC_EXCLUDE_LOOKERS)
+		up_write(&current->signal->exec_update_lock);
+	if (exclusion >= LWC_EXCLUDE_TRACERS)
+		mutex_unlock(&current->signal->cred_guard_mutex);
+}
+
+static int take_exclusion(enum lwc_exclusion exclusion)
+{
+	if (exclusion >= LWC_EXCLUDE_TRACERS &&
+	    mutex_lock_killable(&current->signal->cred_guard_mutex))
+		return -EINTR;
+	if (exclusion >= LWC_EXCLUDE_LOOKERS &&
+	    down_write_killable(&current->signal->exec_update_lock)) {
+		if (exclusion >= LWC_EXCLUDE_TRACERS)
+			mutex_unlock(&current->signal->cred_guard_mutex);
+		return -EINTR;
+	}
+	return 0;
+}
+
+int lwc_process_lock(struct lwc_process *process, enum lwc_exclusion exclusion)
 {
 	const bool threaded = !thread_group_empty(current);
+	int err;
 
 	if (process->signal != current->signal)
 		return -ESRCH;
-	if (threaded && down_write_killable(&current->signal->exec_update_lock))
-		return -EINTR;
-	mutex_lock(&process->lock);
-	if (process->ended) {
+	if (threaded && exclusion < LWC_EXCLUDE_LOOKERS)
+		exclusion = LWC_EXCLUDE_LOOKERS;
+	for (;;) {
+		err = take_exclusion(exclusion);
+		if (err)
+			return err;
+		mutex_lock(&process->lock);
+		if (process->ended) {
+			mutex_unlock(&process->lock);
+			drop_exclusion(exclusion);
+			return -ESRCH;
+		}
+		if (likely(!process->syncing))
+			break;
 		mutex_unlock(&process->lock);
-		if (threaded)
-			up_write(&current->signal->exec_update_lock);
-		return -ESRCH;
+		drop_exclusion(exclusion);
+		if (wait_event_killable(process->sync_done, !READ_ONCE(process->syncing)))
+			return -EINTR;
 	}
 	if (threaded)
 		process->threaded = true;
-	process->update_locked = threaded;
+	process->exclusion = exclusion;
 	return 0;
 }
 
 void lwc_process_unlock(struct lwc_process *process)
 {
-	const bool update_locked = process->update_locked;
+	const enum lwc_exclusion exclusion = process->exclusion;
 
 	mutex_unlock(&process->lock);
-	if (update_locked)
-		up_write(&current->signal->exec_update_lock);
+	drop_exclusion(exclusion);
 }
 
 static struct lwc_context *context_of_mm(struct lwc_process *process, struct mm_struct *mm)
@@ -307,6 +354,7 @@ static struct lwc_thread *thread_make(struct lwc_process *process)
 		return ERR_PTR(-ENOMEM);
 	}
 	thread->task = current;
+	thread->serial = atomic64_inc_return(&last_serial);
 	thread->process = process;
 	lwc_process_get(process);
 	INIT_LIST_HEAD(&thread->places);
@@ -317,6 +365,7 @@ static struct lwc_thread *thread_make(struct lwc_process *process)
 	list_add(&thread->of_process, &process->threads);
 	spin_lock(&tables_lock);
 	hash_add_rcu(threads, &thread->of_table, (unsigned long)current);
+	atomic_inc(&n_records);
 	spin_unlock(&tables_lock);
 	return thread;
 }
@@ -324,12 +373,18 @@ static struct lwc_thread *thread_make(struct lwc_process *process)
 struct lwc_thread *lwc_thread_current(struct lwc_process *process)
 {
 	struct lwc_thread *thread;
+	int err;
 
 	rcu_read_lock();
 	thread = lwc_thread_find(current);
 	rcu_read_unlock();
 	/* A thread's own record is only freed when the thread has ended. */
-	return thread ?: thread_make(process);
+	if (!thread)
+		thread = thread_make(process);
+	if (IS_ERR(thread))
+		return thread;
+	err = lwc_context_settle(thread->context);
+	return err ? ERR_PTR(err) : thread;
 }
 
 static void find_tracepoint(struct tracepoint *tracepoint, void *unused)

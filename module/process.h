@@ -2,8 +2,9 @@
 /*
  * process.h - what a process and each of its threads have to do with contexts.
  *
- * Lock order: signal->exec_update_lock (only where a process has threads),
+ * Lock order, as in exec: signal->cred_guard_mutex, signal->exec_update_lock,
  * lwc_process.lock, then the kernel's own (mmap lock, task_lock, file_lock).
+ * Which of the first two a call takes: enum lwc_exclusion.
  */
 #ifndef LWC_PROCESS_H
 #define LWC_PROCESS_H
@@ -13,10 +14,26 @@
 #include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/task_work.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 struct lwc_context;
 struct lwc_place;
+
+/**
+ * enum lwc_exclusion - who else must not look on during a call
+ * @LWC_EXCLUDE_NOBODY: the task goes where whoever may look at it now may look
+ *	as well
+ * @LWC_EXCLUDE_LOOKERS: signal->exec_update_lock is held for write, so that
+ *	nobody obtains an mm or a file of one context by the rights of another
+ * @LWC_EXCLUDE_TRACERS: and signal->cred_guard_mutex, so that nobody attaches
+ *	to a task with the credentials of the one and gets it with the other's
+ */
+enum lwc_exclusion {
+	LWC_EXCLUDE_NOBODY,
+	LWC_EXCLUDE_LOOKERS,
+	LWC_EXCLUDE_TRACERS,
+};
 
 /**
  * struct lwc_process - the contexts of one process
@@ -28,7 +45,9 @@ struct lwc_place;
  * @lock: over all that follows
  * @ended: the process has ended or has a new program
  * @threaded: it has had a second thread (see context.h)
- * @update_locked: who holds @lock holds signal->exec_update_lock as well
+ * @exclusion: what who holds @lock holds besides
+ * @syncing: a thread gives its filters to all (TSYNC): nobody may move
+ * @sync_done: those who wait for the end of that
  * @contexts: alive ones, the root too
  * @threads: struct lwc_thread
  * @n_contexts: how many count against the limit
@@ -43,18 +62,22 @@ struct lwc_process {
 	struct mutex lock; /* over all below, and every context of the process */
 	bool ended;
 	bool threaded;
-	bool update_locked;
+	bool syncing;
+	enum lwc_exclusion exclusion;
+	wait_queue_head_t sync_done;
 	struct list_head contexts;
 	struct list_head threads;
 	unsigned int n_contexts;
 	struct callback_head end_work;
 	struct work_struct sweep_work;
+	struct rcu_head rcu;
 };
 
 /**
  * struct lwc_thread - a thread that has made a call
  * @of_table: in the table of threads, by @task
- * @task: only compared, and by the thread itself
+ * @task: lives as long as this
+ * @serial: never used twice
  * @process: with a reference
  * @of_process: in lwc_process.threads
  * @context: where it is, with a reference
@@ -69,6 +92,7 @@ struct lwc_process {
 struct lwc_thread {
 	struct hlist_node of_table;
 	struct task_struct *task;
+	u64 serial;
 	struct lwc_process *process;
 	struct list_head of_process;
 	struct lwc_context *context;
@@ -101,13 +125,11 @@ static inline void lwc_process_get(struct lwc_process *process)
 /**
  * lwc_process_lock() - begin a call that reads or changes contexts
  * @process: of the current task
- *
- * Where it has threads, signal->exec_update_lock is held for write too, so that
- * nobody obtains an mm or a file of a task half-way between two contexts.
+ * @exclusion: at least; where there are threads lookers are always excluded
  *
  * Return: 0, -ESRCH (the process is another, or ended), -EINTR (being killed).
  */
-int lwc_process_lock(struct lwc_process *process);
+int lwc_process_lock(struct lwc_process *process, enum lwc_exclusion exclusion);
 void lwc_process_unlock(struct lwc_process *process);
 
 /**
@@ -123,7 +145,7 @@ struct lwc_thread *lwc_thread_find(const struct task_struct *task);
  * @process: its lock is held
  *
  * Return: the record, or ERR_PTR(-ENOMEM), ERR_PTR(-ESRCH) (its address space
- * belongs to no context).
+ * belongs to no context), ERR_PTR(-EOPNOTSUPP) (it has unshared its file table).
  */
 struct lwc_thread *lwc_thread_current(struct lwc_process *process);
 

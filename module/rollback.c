@@ -55,7 +55,7 @@ static bool is_alone(const struct lwc_thread *thread)
 	const struct lwc_place *place;
 
 	list_for_each_entry(place, &context->places, of_context) {
-		if (place->thread != thread)
+		if (place->thread != thread && !(place->thread->task->flags & PF_EXITING))
 			return false;
 	}
 	if (lwc_context_is_occupied(context, current))
@@ -112,7 +112,7 @@ static struct lwc_context *new_record(struct lwc_thread *thread)
 	snapshot->record = record;
 	snapshot->base = thread->context;
 	lwc_context_get(snapshot->base);
-	snapshot->thread = thread;
+	snapshot->thread = thread->serial;
 	list_add_tail(&snapshot->of_base, &snapshot->base->snapshots);
 	record->snapshot = snapshot;
 	return record;
@@ -184,7 +184,7 @@ static int rearm_locked(struct lwc_context *record, int fd, struct lwc_event __u
 	thread = lwc_thread_current(record->process);
 	if (IS_ERR(thread))
 		return PTR_ERR(thread);
-	if (snapshot->thread != thread || snapshot->base != thread->context)
+	if (snapshot->thread != thread->serial || snapshot->base != thread->context)
 		return -EINVAL;
 	err = may_record(thread);
 	if (err)
@@ -216,9 +216,9 @@ long lwc_snapshot(const struct lwc_snapshot_args *args)
 	LIST_HEAD(doomed);
 	long err;
 
-	if (args->reserved || (args->flags & ~LWC_SNAPSHOT_FLAGS) || args->snapshot < -1)
+	if (args->reserved || (args->flags & ~LWC_SNAPSHOT_FLAGS))
 		return -EINVAL;
-	if (args->snapshot >= 0) {
+	if (args->snapshot != -1) {
 		file = fget(args->snapshot);
 		if (!file)
 			return -EBADF;
@@ -246,7 +246,7 @@ long lwc_snapshot(const struct lwc_snapshot_args *args)
 		if (!process)
 			goto put_file;
 	}
-	err = lwc_process_lock(process);
+	err = lwc_process_lock(process, LWC_EXCLUDE_NOBODY);
 	if (err)
 		goto put_process;
 	if (descriptor) {
@@ -301,10 +301,25 @@ static struct mm_struct *replace_mm(struct lwc_thread *thread, struct mm_struct 
 	return before;
 }
 
+/* Where the snapshot was armed its descriptor may have been a duplicate. */
+static bool names_record(struct files_struct *files, int fd, const struct lwc_context *record)
+{
+	const struct lwc_descriptor *descriptor;
+	struct file *file = lwc_files_get(files, fd);
+	bool names;
+
+	if (!file)
+		return false;
+	descriptor = lwc_descriptor_of(file);
+	names = descriptor && descriptor->context == record;
+	fput(file);
+	return names;
+}
+
 /* With the process's lock held. */
 static int rollback_locked(struct lwc_context *record, struct lwc_event *event,
 			   struct lwc_event __user **to, struct mm_struct **old_mm,
-			   struct list_head *doomed)
+			   struct lwc_closing **closing, struct list_head *doomed)
 {
 	struct lwc_snapshot *snapshot = record->snapshot;
 	struct lwc_thread *thread;
@@ -316,20 +331,29 @@ static int rollback_locked(struct lwc_context *record, struct lwc_event *event,
 	thread = lwc_thread_current(record->process);
 	if (IS_ERR(thread))
 		return PTR_ERR(thread);
-	if (snapshot->thread != thread || snapshot->base != thread->context)
+	if (snapshot->thread != thread->serial || snapshot->base != thread->context)
 		return -EINVAL;
 	err = lwc_switch_refused(thread);
 	if (err)
 		return err;
 	if (!is_alone(thread))
 		return -EBUSY;
+	err = lwc_powers_refused(&record->powers);
+	if (err)
+		return err;
+	*closing = lwc_files_reserve(current->files, record->files);
+	if (IS_ERR(*closing))
+		return PTR_ERR(*closing);
 	mm = lwc_mm_duplicate(record->mm, record->process->leader);
-	if (IS_ERR(mm))
+	if (IS_ERR(mm)) {
+		kvfree(*closing);
 		return PTR_ERR(mm);
+	}
 
 	/* From here on nothing fails. */
 	lwc_snapshots_doom(thread->context, snapshot, doomed);
-	lwc_files_equalise(current->files, record->files, NULL, is_living_snapshot, NULL);
+	lwc_files_equalise(current->files, record->files, NULL, is_living_snapshot, NULL,
+			    *closing);
 	lwc_fs_restore(current->fs, record->fs);
 	lwc_powers_enter(&record->powers);
 	restore_actions(snapshot);
@@ -343,6 +367,8 @@ static int rollback_locked(struct lwc_context *record, struct lwc_event *event,
 	lwc_place_load(snapshot->place);
 	lwc_count(rollbacks);
 	event->created = snapshot->fd;
+	if (!names_record(current->files, snapshot->fd, record))
+		event->created = lwc_descriptor_number(thread->context, record);
 	*to = snapshot->place->event;
 	return 0;
 }
@@ -355,21 +381,23 @@ long lwc_rollback(struct lwc_descriptor *descriptor, const struct lwc_rollback_a
 	struct lwc_context *record = descriptor->context;
 	struct lwc_process *process = record->process;
 	struct lwc_event __user *to;
+	struct lwc_closing *closing;
 	struct mm_struct *old_mm;
 	LIST_HEAD(doomed);
 	int err;
 
 	if (args->flags || !record->snapshot)
 		return -EINVAL;
-	err = lwc_process_lock(process);
+	err = lwc_process_lock(process, LWC_EXCLUDE_TRACERS);
 	if (err)
 		return err;
-	err = rollback_locked(record, &event, &to, &old_mm, &doomed);
+	err = rollback_locked(record, &event, &to, &old_mm, &closing, &doomed);
 	lwc_process_unlock(process);
 	lwc_context_bury(&doomed);
 	if (err)
 		return err;
 
+	lwc_files_close(current->files, closing);
 	mmput(old_mm);
 	lwc_mm_disown(old_mm, process->leader);
 	mmdrop(old_mm);

@@ -15,14 +15,13 @@
 
 struct lwc_context;
 struct lwc_place;
-struct lwc_thread;
 
 /**
  * struct lwc_snapshot - what a snapshot has and a context has not
  * @of_base: in the snapshots of @base, in the order they were armed
  * @record: the struct lwc_context that this belongs to
  * @base: the context it was taken of, with a reference
- * @thread: who took it; only compared
+ * @thread: serial number of who took it
  * @place: registers and the like
  * @fd: its descriptor when it was armed
  * @single: the process had one thread, so @actions count
@@ -32,7 +31,7 @@ struct lwc_snapshot {
 	struct list_head of_base;
 	struct lwc_context *record;
 	struct lwc_context *base;
-	const struct lwc_thread *thread;
+	u64 thread;
 	struct lwc_place *place;
 	int fd;
 	bool single;

@@ -38,6 +38,9 @@ int lwc_switch_refused(const struct lwc_thread *thread)
 		return -EOPNOTSUPP;
 	if (current->cred != current->real_cred)
 		return -EOPNOTSUPP;
+	/* A larger buffer for extended state (AMX), then or now. */
+	if (current->thread.fpu.fpstate->is_valloc)
+		return -EOPNOTSUPP;
 	return lwc_place_fits(thread->place) ? 0 : -EOPNOTSUPP;
 }
 
@@ -67,30 +70,14 @@ static struct lwc_place *find_place(struct lwc_thread *thread, struct lwc_contex
 }
 
 /*
- * A thread may have replaced its file table or fs_struct by unshare(). Alone
- * in its context it takes the new ones along; else the context's own stay,
- * and the thread cannot leave with two.
+ * May whoever may look at the current task look at @target as well? If not,
+ * they have to be kept out while it goes there.
  */
-static int settle_unshared(struct lwc_context *context)
+static enum lwc_exclusion exclusion_for(const struct lwc_context *target)
 {
-	if (likely(!context->owned ||
-		   (context->files == current->files && context->fs == current->fs)))
-		return 0;
-	if (lwc_context_is_occupied(context, current))
-		return -EOPNOTSUPP;
-	if (context->files != current->files) {
-		kernel_call(put_files_struct)(context->files);
-		context->files = current->files;
-		atomic_inc(&context->files->count);
-	}
-	if (context->fs != current->fs) {
-		lwc_fs_put(context->fs);
-		context->fs = current->fs;
-		spin_lock(&context->fs->lock);
-		context->fs->users++;
-		spin_unlock(&context->fs->lock);
-	}
-	return 0;
+	if (unlikely(lwc_powers_differ(&target->powers)))
+		return LWC_EXCLUDE_TRACERS;
+	return LWC_EXCLUDE_NOBODY;
 }
 
 /* The references that the task brings into @context (see context.h). */
@@ -126,10 +113,6 @@ static void move(struct lwc_thread *thread, struct lwc_place *place)
 	struct lwc_process *process = thread->process;
 
 	lwc_powers_update(&before->powers);
-	if (!before->owned) {
-		before->files = current->files;
-		before->fs = current->fs;
-	}
 	take_references(process, next);
 	lwc_place_save(thread->place);
 	lwc_place_switch_extended(place);
@@ -163,6 +146,9 @@ static int switch_locked(struct lwc_descriptor *descriptor, const struct lwc_swi
 
 	if (!target->alive)
 		return -ESRCH;
+	/* What was read without the lock has changed meanwhile. */
+	if (target->process->exclusion < exclusion_for(target))
+		return -EAGAIN;
 	thread = lwc_thread_current(target->process);
 	if (IS_ERR(thread))
 		return PTR_ERR(thread);
@@ -175,7 +161,7 @@ static int switch_locked(struct lwc_descriptor *descriptor, const struct lwc_swi
 	err = lwc_switch_refused(thread);
 	if (err)
 		return err;
-	err = settle_unshared(before);
+	err = lwc_powers_refused(&target->powers);
 	if (err)
 		return err;
 
@@ -216,11 +202,13 @@ long lwc_switch(struct lwc_descriptor *descriptor, const struct lwc_switch_args 
 	err = lwc_event_probe(u64_to_user_ptr(args->event));
 	if (err)
 		return err;
-	err = lwc_process_lock(process);
-	if (err)
-		return err;
-	err = switch_locked(descriptor, args, &event, &to, &doomed);
-	lwc_process_unlock(process);
+	do {
+		err = lwc_process_lock(process, exclusion_for(descriptor->context));
+		if (err)
+			return err;
+		err = switch_locked(descriptor, args, &event, &to, &doomed);
+		lwc_process_unlock(process);
+	} while (err == -EAGAIN);
 	if (err)
 		return err;
 

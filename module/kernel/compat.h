@@ -124,18 +124,23 @@ static inline void lwc_settle_rss(struct mm_struct *mm)
 #endif
 }
 
-/* Concurrency ids (6.3) belong to an mm: give one back, take another. */
+/*
+ * Concurrency ids (6.3) belong to an mm: give one back, take another. A task
+ * that ends has given its own back for good.
+ */
 static inline void lwc_mm_cid_leave(void)
 {
 #ifdef CONFIG_SCHED_MM_CID
-	kernel_call(sched_mm_cid_before_execve)(current);
+	if (!(current->flags & PF_EXITING))
+		kernel_call(sched_mm_cid_before_execve)(current);
 #endif
 }
 
 static inline void lwc_mm_cid_enter(void)
 {
 #ifdef CONFIG_SCHED_MM_CID
-	kernel_call(sched_mm_cid_after_execve)(current);
+	if (!(current->flags & PF_EXITING))
+		kernel_call(sched_mm_cid_after_execve)(current);
 #endif
 }
 
@@ -163,6 +168,35 @@ static inline void lwc_make_seccomp_carrier(struct task_struct *carrier,
 	spin_lock_init(&sighand->siglock);
 	RCU_INIT_POINTER(carrier->sighand, sighand);
 	carrier->flags = PF_EXITING;
+#endif
+}
+
+static inline void lwc_dnotify_flush(struct file *file, fl_owner_t owner)
+{
+#ifdef CONFIG_DNOTIFY
+	kernel_call(dnotify_flush)(file, owner);
+#endif
+}
+
+/*
+ * Record locks that @owner took through @from are from now on those that it
+ * took through @to, another open file of the same inode. With flc_lock held.
+ */
+static inline void lwc_move_record_locks(struct file_lock_context *locks, fl_owner_t owner,
+					 const struct file *from, struct file *to)
+{
+	struct file_lock *lock;
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)
+	list_for_each_entry(lock, &locks->flc_posix, fl_list) {
+		if (lock->fl_owner == owner && lock->fl_file == from)
+			lock->fl_file = to;
+	}
+#else
+	list_for_each_entry(lock, &locks->flc_posix, c.flc_list) {
+		if (lock->c.flc_owner == owner && lock->c.flc_file == from)
+			lock->c.flc_file = to;
+	}
 #endif
 }
 

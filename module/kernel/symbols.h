@@ -13,6 +13,8 @@
 #ifndef LWC_KERNEL_SYMBOLS_H
 #define LWC_KERNEL_SYMBOLS_H
 
+#include <linux/capability.h>
+#include <linux/dnotify.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/fs_struct.h>
@@ -81,6 +83,13 @@ long do_seccomp(unsigned int op, unsigned int flags, void __user *uargs);
 	f(cap_vm_enough_memory)
 #endif
 
+#ifdef CONFIG_DNOTIFY
+#define LWC_SYMBOLS_DNOTIFY(f)		\
+	f(dnotify_flush)
+#else
+#define LWC_SYMBOLS_DNOTIFY(f)
+#endif
+
 #define LWC_SYMBOLS(f)			\
 	f(__khugepaged_enter)		\
 	f(__ksm_enter)			\
@@ -102,6 +111,7 @@ long do_seccomp(unsigned int op, unsigned int flags, void __user *uargs);
 	f(lru_gen_add_mm)		\
 	f(membarrier_update_current_mm)	\
 	f(mm_alloc)			\
+	f(ptracer_capable)		\
 	f(put_files_struct)		\
 	f(seccomp_filter_release)	\
 	f(switch_mm_irqs_off)		\
@@ -116,6 +126,7 @@ long do_seccomp(unsigned int op, unsigned int flags, void __user *uargs);
 	f(vma_interval_tree_insert_after)	\
 	f(x86_gsbase_read_cpu_inactive)	\
 	f(x86_gsbase_write_cpu_inactive)	\
+	LWC_SYMBOLS_DNOTIFY(f)		\
 	LWC_SYMBOLS_MM_CID(f)		\
 	LWC_SYMBOLS_NUMA(f)		\
 	LWC_SYMBOLS_RSS(f)		\
