@@ -11,7 +11,7 @@ use IO::Socket::INET;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(ok dir raw get body status text same_text log_mark logged unlogged worker workers
-	wait_for slurp connect_to read_response);
+	wait_for slurp pid signal connect_to read_response);
 our $failed = 0;
 
 my $log_at = 0;
@@ -142,8 +142,19 @@ sub wait_for {
 	}
 }
 
+# The number in a pid file; 0 when there is none.
+sub pid {
+	return slurp(shift // dir() . '/nginx.pid') =~ /^(\d+)/ ? $1 : 0;
+}
+
+# As kill(), but never to a whole group of processes, which 0 would mean.
+sub signal {
+	my ($signal, $pid) = @_;
+	return $pid ? kill $signal, $pid : 0;
+}
+
 sub workers {
-	my $master = slurp(dir() . '/nginx.pid') + 0 or return;
+	my $master = pid() or return;
 	return map { $_ + 0 } grep {
 		slurp("/proc/$_/cmdline") =~ /worker process(?! is shutting)/
 	} split ' ', slurp("/proc/$master/task/$master/children");

@@ -96,7 +96,7 @@ sub during_sleep {
 	my $s = connect_to(8082);
 	print $s text('GET', '/sleep?ms=700');
 	sleep 0.3;
-	kill $signal, worker();
+	signal($signal, worker());
 	local $/;
 	return scalar <$s>;
 }
@@ -182,7 +182,7 @@ if ($got =~ /io_uring -1/) {
 	ok(status($got) == 500 && logged(qr/the request context cannot be entered/),
 		'a renew that fails: a 500 and a line in the log, and no handler is run', $got);
 	get('/unprotected/uring?off=1');
-	kill 'KILL', $before;
+	signal('KILL', $before);
 	ok(wait_for(sub { worker() && worker() != $before }) && body(get('/hello')) eq "hello\n",
 		'... and a worker without it goes on');
 }

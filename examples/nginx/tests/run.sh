@@ -16,7 +16,8 @@ LWC_DIR=$(mktemp -d /tmp/lwc-nginx.XXXXXX)
 export LWC_DIR
 chmod 755 "$LWC_DIR"
 
-LWC_NGINX=${LWC_NGINX:-nginx}
+# An absolute name, as nginx starts a new binary by the one it was started with.
+LWC_NGINX=${LWC_NGINX:-$(command -v nginx)}
 LWC_NGINX_MODULES=${LWC_NGINX_MODULES:-/usr/lib/nginx/modules}
 export LWC_NGINX LWC_NGINX_MODULES LWC_NGINX_BUILD=$build
 
@@ -66,9 +67,8 @@ for test; do
 		cat "$LWC_DIR/error.log" >>"$LWC_KEEP_LOG"
 	fi
 done | awk '
-	/^ok - / { printf "ok %d%s\n", ++n, substr($0, 3); next }
-	/^not ok - / { printf "not ok %d%s\n", ++n, substr($0, 7); bad++; next }
-	{ print }
-	{ fflush() }
+	/^ok - / { $0 = "ok " ++n substr($0, 3) }
+	/^not ok - / { $0 = "not ok " ++n substr($0, 7); bad++ }
+	{ print; fflush() }
 	END { printf "1..%d\n", n; exit bad != 0 || n == 0 }' || failed=1
 exit $failed
