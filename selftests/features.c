@@ -149,6 +149,31 @@ LWC_TEST(ordinary_user_may_not)
 	EXPECT_EQ(0, status);
 }
 
+LWC_TEST(bad_arguments)
+{
+	EXPECT_ERR(lwc_features, EFAULT, lwc_features(NULL));
+}
+
+/* No number is left to open the device at. */
+LWC_TEST(full_table)
+{
+	struct lwc_features f;
+	int status;
+
+	IN_CHILD(status) {
+		struct rlimit limit = { .rlim_cur = 64, .rlim_max = 64 };
+
+		ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+		while (dup(2) >= 0)
+			;
+		EXPECT_ERR(lwc_features, EMFILE, lwc_features(&f));
+		close(50);
+		close(51);
+		EXPECT_EQ(0, lwc_features(&f));
+	}
+	EXPECT_EQ(0, status);
+}
+
 /* Permission is checked at open: what is open stays good. */
 LWC_TEST(open_survives_setuid)
 {
