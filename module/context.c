@@ -158,12 +158,44 @@ int lwc_context_fill(struct lwc_context *context, lwc_files_filter keep, const v
 	return 0;
 }
 
+/* Objects that a context no longer has, put on the way back to user space. */
+struct left_objects {
+	struct callback_head work;
+	struct files_struct *files;
+	struct fs_struct *fs;
+};
+
+static void put_left_objects(struct callback_head *work)
+{
+	struct left_objects *left = container_of(work, struct left_objects, work);
+
+	kernel_call(put_files_struct)(left->files);
+	lwc_fs_put(left->fs);
+	kfree(left);
+}
+
 int lwc_context_settle(struct lwc_context *context)
 {
+	struct left_objects *left;
+
 	if (likely(context->files == current->files && context->fs == current->fs))
 		return 0;
-	if (context->owned || lwc_context_is_occupied(context, current))
+	if (lwc_context_is_occupied(context, current))
 		return -EOPNOTSUPP;
+	if (context->owned) {
+		left = kmalloc(sizeof(*left), GFP_KERNEL_ACCOUNT);
+		if (!left)
+			return -ENOMEM;
+		left->files = context->files;
+		left->fs = context->fs;
+		init_task_work(&left->work, put_left_objects);
+		if (task_work_add(current, &left->work, TWA_RESUME)) {
+			kfree(left);
+			return -ESRCH;
+		}
+		atomic_inc(&current->files->count);
+		lwc_fs_get(current->fs);
+	}
 	context->files = current->files;
 	context->fs = current->fs;
 	return 0;
@@ -219,6 +251,28 @@ bool lwc_context_is_occupied(const struct lwc_context *context, const struct tas
 	}
 	rcu_read_unlock();
 	return occupied;
+}
+
+bool lwc_context_has_company(const struct lwc_context *context)
+{
+	const struct mm_struct *mm = context->mm;
+	struct task_struct *process, *task;
+	bool found = false;
+
+	/* Who reads /proc is a user too, so a count above ours proves nothing. */
+	if (atomic_read(&mm->mm_users) <= 1)
+		return false;
+	rcu_read_lock();
+	for_each_process_thread(process, task) {
+		if (READ_ONCE(task->mm) == mm && !same_thread_group(task, current) &&
+		    !(task->flags & (PF_KTHREAD | PF_EXITING))) {
+			found = true;
+			goto unlock;
+		}
+	}
+unlock:
+	rcu_read_unlock();
+	return found;
 }
 
 void lwc_context_doom(struct lwc_context *context, struct list_head *doomed)
@@ -396,9 +450,7 @@ static int reuse_number(struct lwc_context *table, struct file *file)
 	unsigned int callers = 0;
 
 	list_for_each_entry(descriptor, &table->descriptors, of_table) {
-		if (!descriptor->weak)
-			continue;
-		if (!stands(table, descriptor))
+		if (!descriptor->for_caller || !stands(table, descriptor))
 			continue;
 		callers++;
 		if (descriptor->context->alive)
@@ -422,8 +474,11 @@ int lwc_descriptor_number(struct lwc_context *table, struct lwc_context *context
 	int fd;
 
 	list_for_each_entry(descriptor, &table->descriptors, of_table) {
-		if (descriptor->context == context && stands(table, descriptor))
-			return descriptor->fd;
+		if (descriptor->context != context || !stands(table, descriptor))
+			continue;
+		/* The next to ask is likely to be the same. */
+		list_move(&descriptor->of_table, &table->descriptors);
+		return descriptor->fd;
 	}
 	file = lwc_files_find(table->files, names_context, context, &fd);
 	if (!file)
@@ -435,6 +490,7 @@ int lwc_descriptor_number(struct lwc_context *table, struct lwc_context *context
 
 int lwc_descriptor_for_caller(struct lwc_context *table, struct lwc_context *caller)
 {
+	struct lwc_descriptor *descriptor;
 	struct file *file;
 	int fd = -1;
 
@@ -445,6 +501,8 @@ int lwc_descriptor_for_caller(struct lwc_context *table, struct lwc_context *cal
 	file = lwc_descriptor_open(caller, LWC_MAY_SWITCH, true);
 	if (IS_ERR(file))
 		return PTR_ERR(file);
+	descriptor = file->private_data;
+	descriptor->for_caller = true;
 	fd = reuse_number(table, file);
 	if (fd == -ENOENT)
 		fd = lwc_descriptor_install(table, file);

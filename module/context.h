@@ -10,7 +10,8 @@
  * counts of a single-threaded process stay at 1, which keeps the kernel's
  * lock-free path for descriptors and the privileges of setuid programs.
  *
- * Once a process has had a second thread, a context keeps a reference of its
+ * So where a context has none of its own, every thread of the process is in
+ * it. Once a process has had a second thread, a context keeps a reference of its
  * own (@owned) from the first time that a thread leaves it, and a thread that
  * enters takes another. An occupied table is then never at a count of 1: the
  * kernel's lock-free path relies on that its only user is the only one who
@@ -101,6 +102,7 @@ struct lwc_context {
  * @context: which context, with a reference
  * @rights: LWC_MAY_*
  * @weak: does not keep @context alive
+ * @for_caller: made for a target to learn who called
  * @file: the open file; only compared
  * @table: the context in whose file table it was put
  * @of_table: in @table's list of descriptors
@@ -110,6 +112,7 @@ struct lwc_descriptor {
 	struct lwc_context *context;
 	unsigned int rights;
 	bool weak;
+	bool for_caller;
 	struct file *file;
 	struct lwc_context *table;
 	struct list_head of_table;
@@ -158,10 +161,10 @@ int lwc_context_fill(struct lwc_context *context, lwc_files_filter keep, const v
  * lwc_context_settle() - is the current task's table the context's?
  * @context: the one that the current task is in
  *
- * It is not after unshare(). Where the context has no reference of its own it
- * takes the new ones; else, or with company, the thread is refused.
+ * It is not after unshare(). Alone in the context, the task has it take the new
+ * ones; with company it is refused.
  *
- * Return: 0 or -EOPNOTSUPP.
+ * Return: 0, -EOPNOTSUPP, -ENOMEM, -ESRCH (the task is ending).
  */
 int lwc_context_settle(struct lwc_context *context);
 
@@ -207,6 +210,11 @@ bool lwc_context_is_occupied(const struct lwc_context *context, const struct tas
  */
 void lwc_context_add_place(struct lwc_context *context, struct lwc_thread *thread,
 			   struct lwc_place *place);
+
+/**
+ * lwc_context_has_company() - does another process run in it (vfork, CLONE_VM)?
+ */
+bool lwc_context_has_company(const struct lwc_context *context);
 
 /**
  * lwc_context_forget_place() - take a place off its lists and free it

@@ -163,7 +163,7 @@ static int may_renew(const struct lwc_context *context, const struct lwc_thread 
 {
 	if (context->creator != thread->context || context->creator_thread != thread->serial)
 		return -EINVAL;
-	if (lwc_context_is_occupied(context, NULL))
+	if (lwc_context_is_occupied(context, NULL) || lwc_context_has_company(context))
 		return -EBUSY;
 	return lwc_switch_refused(thread);
 }
@@ -213,7 +213,7 @@ static int renew_locked(struct lwc_context *context, struct lwc_event __user *ev
 	forget_places(context);
 	lwc_snapshots_doom(context, NULL, doomed);
 	lwc_files_equalise(context->files, current->files, keep_file, spare_file, &view,
-			    *closing);
+			   *closing);
 	lwc_powers_update(&context->powers);
 	*old_mm = context->mm;
 	*old_fs = context->fs;
@@ -323,7 +323,7 @@ long lwc_restrict(struct lwc_descriptor *descriptor, const struct lwc_restrict_a
 		err = -ESRCH;
 	else if (!(descriptor->rights & LWC_MAY_RESTRICT))
 		err = -EPERM;
-	else if (specs)
+	else if (args->n_specs)
 		err = -EOPNOTSUPP;
 	else
 		WRITE_ONCE(descriptor->rights, descriptor->rights & args->rights);

@@ -99,6 +99,7 @@ struct files_struct *lwc_files_duplicate(lwc_files_filter keep, const void *cont
 	fdt = table_of(files);
 	for (fd = 0; fd < fdt->max_fds; fd++) {
 		file = rcu_dereference_raw(fdt->fd[fd]);
+		cond_resched();
 		if (!file || keep(context, fd, file))
 			continue;
 		rcu_assign_pointer(fdt->fd[fd], NULL);
@@ -311,14 +312,22 @@ void lwc_files_equalise(struct files_struct *files, struct files_struct *model,
 			close_extra(files, before);
 		if (now)
 			fput(now);
+		cond_resched();
 	}
 }
 
-struct file *lwc_files_get(struct files_struct *files, unsigned int fd)
+void lwc_files_put_back(struct files_struct *files, unsigned int fd, struct file *file)
 {
-	bool unused;
+	struct fdtable *fdt;
 
-	return get_slot(files, fd, &unused);
+	spin_lock(&files->file_lock);
+	fdt = table_of(files);
+	if (fd < fdt->max_fds && !test_bit(fd, fdt->open_fds)) {
+		rcu_assign_pointer(fdt->fd[fd], get_file(file));
+		mark_close_on_exec(fdt, fd, true);
+		mark_open(fdt, fd);
+	}
+	spin_unlock(&files->file_lock);
 }
 
 bool lwc_files_holds(struct files_struct *files, unsigned int fd, const struct file *file)
@@ -392,6 +401,13 @@ void lwc_fs_restore(struct fs_struct *fs, struct fs_struct *model)
 	spin_unlock(&fs->lock);
 	path_put(&root);
 	path_put(&pwd);
+}
+
+void lwc_fs_get(struct fs_struct *fs)
+{
+	spin_lock(&fs->lock);
+	fs->users++;
+	spin_unlock(&fs->lock);
 }
 
 void lwc_fs_put(struct fs_struct *fs)

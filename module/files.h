@@ -72,11 +72,11 @@ void lwc_files_equalise(struct files_struct *files, struct files_struct *model,
 void lwc_files_close(struct files_struct *files, struct lwc_closing *closing);
 
 /**
- * lwc_files_get() - the file that a descriptor names
+ * lwc_files_put_back() - put @file at a descriptor that is free, close-on-exec
  *
- * Return: the file with a reference, or NULL.
+ * Nothing changes where it is not free, or beyond the table's size.
  */
-struct file *lwc_files_get(struct files_struct *files, unsigned int fd);
+void lwc_files_put_back(struct files_struct *files, unsigned int fd, struct file *file);
 
 /**
  * lwc_files_holds() - does descriptor @fd of @files name @file?
@@ -119,6 +119,11 @@ struct file *lwc_files_find(struct files_struct *files, lwc_files_filter filter,
  * lwc_fs_restore() - working directory, root and umask of @fs as in @model
  */
 void lwc_fs_restore(struct fs_struct *fs, struct fs_struct *model);
+
+/**
+ * lwc_fs_get() - take a reference
+ */
+void lwc_fs_get(struct fs_struct *fs);
 
 /**
  * lwc_fs_put() - drop a reference

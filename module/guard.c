@@ -8,8 +8,9 @@
  * more. Most of them hold signal->exec_update_lock over the check and what
  * they take afterwards, which a switch in a threaded process holds for write.
  *
- * fget_task() takes a file of another task's table; the links in /proc/PID/fd
- * come to it some time after their check, so it is judged here by itself.
+ * fget_task() takes a file of another task's table. In older releases the links
+ * in /proc/PID/fd come to it some time after their check, and a thread that
+ * ends has lost its mm before its files, so it is judged here by itself.
  *
  * do_seccomp() with TSYNC gives all threads the caller's filters, in whatever
  * context they are.
@@ -23,6 +24,7 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <asm/pkru.h>
 
 #include "broken.h"
 #include "context.h"
@@ -40,19 +42,38 @@ DEFINE_STATIC_CALL_NULL(original_do_seccomp, do_seccomp);
 DEFINE_STATIC_CALL_NULL(original_fget_task, fget_task);
 DEFINE_STATIC_CALL_NULL(original_exit_mm_release, exit_mm_release);
 
+static bool is_sibling(struct task_struct *task)
+{
+	return task != current && same_thread_group(task, current) && !lwc_broken(GUARD_OFF);
+}
+
+/* Odd while @task is between two contexts; 0 where it has made no call. */
+static unsigned long transits_of(const struct task_struct *task)
+{
+	const struct lwc_thread *thread;
+	unsigned long transits = 0;
+
+	rcu_read_lock();
+	thread = lwc_thread_find(task);
+	if (thread)
+		transits = READ_ONCE(thread->transits);
+	rcu_read_unlock();
+	return transits;
+}
+
 /*
- * Is @task a sibling thread in another context? Threads of one process have
- * different address spaces in no other case, but that one has lost its own
- * because it ends.
+ * Is @task a sibling thread in another context, or on the way to one? Threads of
+ * one process have different address spaces in no other case, but that one has
+ * lost its own because it ends.
  */
 static bool is_elsewhere(struct task_struct *task)
 {
 	const struct mm_struct *mm;
 
-	if (task == current || !same_thread_group(task, current))
+	if (!is_sibling(task))
 		return false;
 	mm = READ_ONCE(task->mm);
-	return mm && mm != current->mm && !lwc_broken(GUARD_OFF);
+	return (mm && mm != current->mm) || (transits_of(task) & 1);
 }
 
 static int guarded_ptrace_may_access(struct task_struct *task, unsigned int mode)
@@ -70,20 +91,6 @@ static int guarded_ptrace_may_access(struct task_struct *task, unsigned int mode
 	return err;
 }
 
-/* Odd while @task is between two contexts; 0 where it has made no call. */
-static unsigned long transits_of(const struct task_struct *task)
-{
-	const struct lwc_thread *thread;
-	unsigned long transits = 0;
-
-	rcu_read_lock();
-	thread = lwc_thread_find(task);
-	if (thread)
-		transits = READ_ONCE(thread->transits);
-	rcu_read_unlock();
-	return transits;
-}
-
 /* Judges the file by whether the task stayed where it was while it was taken. */
 static struct file *fget_sibling(struct task_struct *task, unsigned int fd)
 {
@@ -92,7 +99,8 @@ static struct file *fget_sibling(struct task_struct *task, unsigned int fd)
 
 	/* Pairs with lwc_transit_begin() and lwc_transit_end(). */
 	smp_rmb();
-	if ((transits & 1) || is_elsewhere(task))
+	/* One without an mm ends, and its files may be another context's. */
+	if ((transits & 1) || READ_ONCE(task->mm) != current->mm)
 		goto refuse;
 	file = static_call(original_fget_task)(task, fd);
 	/* The file was taken before this second reading. */
@@ -111,10 +119,7 @@ static struct file *guarded_fget_task(struct task_struct *task, unsigned int fd)
 	struct file *file;
 
 	lwc_hook_enter();
-	if (task != current && same_thread_group(task, current) && !lwc_broken(GUARD_OFF))
-		file = fget_sibling(task, fd);
-	else
-		file = static_call(original_fget_task)(task, fd);
+	file = fget_sibling(task, fd);
 	lwc_hook_leave();
 	return file;
 }
@@ -154,6 +159,7 @@ static void release_at_birth(struct lwc_thread *thread)
 	struct robust_list_head __user *robust_list = current->robust_list;
 	struct lwc_process *process = thread->process;
 	struct mm_struct *mm = current->mm, *birth_mm = NULL;
+	const u32 pkru = read_pkru();
 	struct lwc_place *place;
 
 	mutex_lock(&process->lock);
@@ -162,6 +168,7 @@ static void release_at_birth(struct lwc_thread *thread)
 		birth_mm = thread->birth->mm;
 		current->robust_list = place->robust_list;
 		current->clear_child_tid = place->clear_child_tid;
+		write_pkru(place->pkru);
 	}
 	mutex_unlock(&process->lock);
 	if (!birth_mm)
@@ -174,22 +181,21 @@ static void release_at_birth(struct lwc_thread *thread)
 	lwc_transit_end(thread);
 	mmput(birth_mm);
 
+	write_pkru(pkru);
 	current->robust_list = robust_list;
 	current->clear_child_tid = NULL;
 }
 
 static void guarded_exit_mm_release(struct task_struct *task, struct mm_struct *mm)
 {
-	struct lwc_thread *thread = NULL;
+	struct lwc_thread *thread;
 
 	lwc_hook_enter();
-	if (task == current && mm) {
-		rcu_read_lock();
-		/* Its own record: only the task itself takes it away, later. */
-		thread = lwc_thread_find(task);
-		rcu_read_unlock();
-	}
-	if (thread)
+	rcu_read_lock();
+	/* Its own record: only the task itself takes it away, later. */
+	thread = lwc_thread_find(current);
+	rcu_read_unlock();
+	if (thread && task == current && mm)
 		release_at_birth(thread);
 	static_call(original_exit_mm_release)(task, mm);
 	lwc_hook_leave();
@@ -252,12 +258,25 @@ static long guarded_do_seccomp(unsigned int op, unsigned int flags, void __user 
 	long err;
 
 	lwc_hook_enter();
-	if (op == SECCOMP_SET_MODE_FILTER && (flags & SECCOMP_FILTER_FLAG_TSYNC))
-		err = synchronize_filters(op, flags, uargs);
-	else
-		err = static_call(original_do_seccomp)(op, flags, uargs);
+	err = synchronize_filters(op, flags, uargs);
 	lwc_hook_leave();
 	return err;
+}
+
+/* The first argument of the first two is a task, of the third an operation. */
+static bool concerns_sibling(const struct pt_regs *regs)
+{
+	return is_sibling((struct task_struct *)regs->di);
+}
+
+static bool concerns_all_threads(const struct pt_regs *regs)
+{
+	return regs->di == SECCOMP_SET_MODE_FILTER && (regs->si & SECCOMP_FILTER_FLAG_TSYNC);
+}
+
+static bool concerns_known_thread(const struct pt_regs *regs)
+{
+	return lwc_thread_find(current);
 }
 
 enum { HOOK_PTRACE, HOOK_FGET, HOOK_SECCOMP, HOOK_EXIT, N_HOOKS };
@@ -265,18 +284,22 @@ enum { HOOK_PTRACE, HOOK_FGET, HOOK_SECCOMP, HOOK_EXIT, N_HOOKS };
 static struct lwc_hook hooks[N_HOOKS] = {
 	[HOOK_PTRACE] = {
 		.name = "__ptrace_may_access",
+		.concerns = concerns_sibling,
 		.replacement = guarded_ptrace_may_access,
 	},
 	[HOOK_FGET] = {
 		.name = "fget_task",
+		.concerns = concerns_sibling,
 		.replacement = guarded_fget_task,
 	},
 	[HOOK_SECCOMP] = {
 		.name = "do_seccomp",
+		.concerns = concerns_all_threads,
 		.replacement = guarded_do_seccomp,
 	},
 	[HOOK_EXIT] = {
 		.name = "exit_mm_release",
+		.concerns = concerns_known_thread,
 		.replacement = guarded_exit_mm_release,
 	},
 };

@@ -103,6 +103,13 @@ static void link_to_file(struct vm_area_struct *vma, struct vm_area_struct *orig
 	i_mmap_unlock_write(mapping);
 }
 
+static void free_duplicate(struct vm_area_struct *vma)
+{
+	kernel_call(unlink_anon_vmas)(vma);
+	lwc_put_policy(vma);
+	kernel_call(vm_area_free)(vma);
+}
+
 /* The part of a duplicated range that may fail before anyone can see it. */
 static struct vm_area_struct *duplicate_vma(struct mm_struct *mm, struct vm_area_struct *origin)
 {
@@ -135,7 +142,8 @@ static struct vm_area_struct *duplicate_vma(struct mm_struct *mm, struct vm_area
 	return vma;
 
 free_anon_vmas:
-	kernel_call(unlink_anon_vmas)(vma);
+	free_duplicate(vma);
+	return NULL;
 free_policy:
 	lwc_put_policy(vma);
 free_vma:
@@ -172,6 +180,10 @@ static int duplicate_vmas(struct mm_struct *mm, struct mm_struct *source)
 		new.last = vma->vm_end - 1;
 		/* mas_expected_entries() has set aside what this needs. */
 		mas_store(&new, vma);
+		if (WARN_ON_ONCE(lwc_mas_is_err(&new))) {
+			free_duplicate(vma);
+			break;
+		}
 		mm->map_count++;
 		if (vma->vm_ops && vma->vm_ops->open)
 			vma->vm_ops->open(vma);

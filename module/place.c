@@ -27,7 +27,8 @@ struct lwc_place *lwc_place_alloc(void)
 	if (!place)
 		return NULL;
 	/* XSAVE wants 64 bytes of alignment; kmalloc() may give 8. */
-	size = sizeof(*now) + now->size + __alignof__(*now);
+	/* The structure's own size has the largest state of all processors in it. */
+	size = offsetof(struct fpstate, regs) + now->size + __alignof__(*now);
 	place->fpstate_memory = kzalloc(size, GFP_KERNEL_ACCOUNT);
 	if (!place->fpstate_memory) {
 		kfree(place);
@@ -76,6 +77,9 @@ void lwc_place_save(struct lwc_place *place)
 	place->regs.ax = 0;
 	/* Not in a system call: nothing is restarted on the way out. */
 	place->regs.orig_ax = -1;
+	/* A debugger that steps the thread steps it, not this place. */
+	if (test_thread_flag(TIF_FORCED_TF))
+		place->regs.flags &= ~X86_EFLAGS_TF;
 
 	savesegment(fs, place->fs);
 	savesegment(gs, place->gs);
@@ -130,6 +134,8 @@ static void load_segments(const struct lwc_place *place)
 void lwc_place_load(const struct lwc_place *place)
 {
 	*current_pt_regs() = place->regs;
+	if (test_thread_flag(TIF_FORCED_TF))
+		current_pt_regs()->flags |= X86_EFLAGS_TF;
 
 	preempt_disable();
 	load_segments(place);

@@ -26,28 +26,6 @@
 #include "stats.h"
 #include "switch.h"
 
-/* Does a task outside of the thread group run in @mm (vfork, CLONE_VM)? */
-static bool has_foreign_company(struct mm_struct *mm, int own_users)
-{
-	struct task_struct *process, *task;
-	bool found = false;
-
-	/* Who reads /proc has a user too, so the count alone proves nothing. */
-	if (atomic_read(&mm->mm_users) <= own_users)
-		return false;
-	rcu_read_lock();
-	for_each_process_thread(process, task) {
-		if (!same_thread_group(task, current) && !(task->flags & PF_KTHREAD) &&
-		    READ_ONCE(task->mm) == mm) {
-			found = true;
-			goto unlock;
-		}
-	}
-unlock:
-	rcu_read_unlock();
-	return found;
-}
-
 /* Is @thread the only one that is, or has a place, in its context? */
 static bool is_alone(const struct lwc_thread *thread)
 {
@@ -60,7 +38,7 @@ static bool is_alone(const struct lwc_thread *thread)
 	}
 	if (lwc_context_is_occupied(context, current))
 		return false;
-	return !has_foreign_company(context->mm, 1 + context->owned);
+	return !lwc_context_has_company(context);
 }
 
 /* Descriptors of snapshots are not part of what is recorded: they stay. */
@@ -71,11 +49,13 @@ static bool is_no_snapshot(const void *unused, unsigned int fd, struct file *fil
 	return !descriptor || !descriptor->context->snapshot;
 }
 
+/* But duplicates made since are taken out as everything else. */
 static bool is_living_snapshot(const void *unused, unsigned int fd, struct file *file)
 {
 	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
+	const struct lwc_snapshot *snapshot = descriptor ? descriptor->context->snapshot : NULL;
 
-	return descriptor && descriptor->context->snapshot && descriptor->context->alive;
+	return snapshot && descriptor->context->alive && snapshot->fd == fd;
 }
 
 /* The point to come back to: here, as the system call returns. */
@@ -301,23 +281,9 @@ static struct mm_struct *replace_mm(struct lwc_thread *thread, struct mm_struct 
 	return before;
 }
 
-/* Where the snapshot was armed its descriptor may have been a duplicate. */
-static bool names_record(struct files_struct *files, int fd, const struct lwc_context *record)
-{
-	const struct lwc_descriptor *descriptor;
-	struct file *file = lwc_files_get(files, fd);
-	bool names;
-
-	if (!file)
-		return false;
-	descriptor = lwc_descriptor_of(file);
-	names = descriptor && descriptor->context == record;
-	fput(file);
-	return names;
-}
-
 /* With the process's lock held. */
-static int rollback_locked(struct lwc_context *record, struct lwc_event *event,
+static int rollback_locked(struct lwc_context *record, struct file *file,
+			   struct lwc_event *event,
 			   struct lwc_event __user **to, struct mm_struct **old_mm,
 			   struct lwc_closing **closing, struct list_head *doomed)
 {
@@ -353,7 +319,9 @@ static int rollback_locked(struct lwc_context *record, struct lwc_event *event,
 	/* From here on nothing fails. */
 	lwc_snapshots_doom(thread->context, snapshot, doomed);
 	lwc_files_equalise(current->files, record->files, NULL, is_living_snapshot, NULL,
-			    *closing);
+			   *closing);
+	/* It may have been called by a duplicate of a descriptor that was closed. */
+	lwc_files_put_back(current->files, snapshot->fd, file);
 	lwc_fs_restore(current->fs, record->fs);
 	lwc_powers_enter(&record->powers);
 	restore_actions(snapshot);
@@ -367,8 +335,6 @@ static int rollback_locked(struct lwc_context *record, struct lwc_event *event,
 	lwc_place_load(snapshot->place);
 	lwc_count(rollbacks);
 	event->created = snapshot->fd;
-	if (!names_record(current->files, snapshot->fd, record))
-		event->created = lwc_descriptor_number(thread->context, record);
 	*to = snapshot->place->event;
 	return 0;
 }
@@ -391,7 +357,7 @@ long lwc_rollback(struct lwc_descriptor *descriptor, const struct lwc_rollback_a
 	err = lwc_process_lock(process, LWC_EXCLUDE_TRACERS);
 	if (err)
 		return err;
-	err = rollback_locked(record, &event, &to, &old_mm, &closing, &doomed);
+	err = rollback_locked(record, descriptor->file, &event, &to, &old_mm, &closing, &doomed);
 	lwc_process_unlock(process);
 	lwc_context_bury(&doomed);
 	if (err)

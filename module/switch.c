@@ -23,7 +23,15 @@
 
 int lwc_event_probe(struct lwc_event __user *to)
 {
-	return put_user(-1, &to->created) ? -EFAULT : 0;
+	u64 __user *first = (u64 __user *)to;
+	u64 __user *last = first + sizeof(*to) / sizeof(u64) - 1;
+	u64 before;
+
+	/* What is there stays there, for a call that fails. */
+	if (get_user(before, first) || put_user(before, first) ||
+	    get_user(before, last) || put_user(before, last))
+		return -EFAULT;
+	return 0;
 }
 
 void lwc_event_deliver(struct lwc_event __user *to, const struct lwc_event *event)
@@ -90,9 +98,7 @@ static void take_references(struct lwc_process *process, struct lwc_context *con
 	if (!lwc_broken(MISSING_REFERENCE))
 		mmget(context->mm);
 	atomic_inc(&context->files->count);
-	spin_lock(&context->fs->lock);
-	context->fs->users++;
-	spin_unlock(&context->fs->lock);
+	lwc_fs_get(context->fs);
 }
 
 /* The references that the task had in @context. None of them is the last. */

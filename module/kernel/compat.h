@@ -116,6 +116,16 @@ static inline void lwc_copy_mm_layout(struct mm_struct *mm, const struct mm_stru
 #endif
 }
 
+/* mas_is_err(), which 6.1 does not export. */
+static inline bool lwc_mas_is_err(struct ma_state *mas)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+	return xa_is_err(mas->node);
+#else
+	return mas_is_err(mas);
+#endif
+}
+
 /* Page counts of @mm that this task still holds back, before it leaves @mm. */
 static inline void lwc_settle_rss(struct mm_struct *mm)
 {

@@ -2,8 +2,7 @@
 /*
  * kernel/hook.c - replaces kernel functions by ftrace; see hook.h.
  *
- * Must never sleep or decide anything in the ftrace callback: it only
- * redirects.
+ * Must never sleep in the ftrace callback.
  */
 #include <linux/delay.h>
 #include <linux/rcupdate.h>
@@ -30,7 +29,8 @@ static void notrace redirect(unsigned long ip, unsigned long parent_ip, struct f
 {
 	struct lwc_hook *hook = container_of(ops, struct lwc_hook, ops);
 
-	ftrace_regs_set_instruction_pointer(fregs, (unsigned long)hook->replacement);
+	if (hook->concerns(ftrace_get_regs(fregs)))
+		ftrace_regs_set_instruction_pointer(fregs, (unsigned long)hook->replacement);
 }
 
 int lwc_hook_find(struct lwc_hook *hook)

@@ -15,6 +15,8 @@
 /**
  * struct lwc_hook - one function replaced
  * @name: the kernel's function
+ * @concerns: with the call's registers: is it one for us? All others never
+ *	leave the kernel's own code. Called with preemption off; must not sleep
  * @replacement: ours, of the same type
  * @original: set by lwc_hook_find(): the kernel's body, behind the trace site
  * @site: set by lwc_hook_find(): the trace site
@@ -22,6 +24,7 @@
  */
 struct lwc_hook {
 	const char *name;
+	bool (*concerns)(const struct pt_regs *regs);
 	void *replacement;
 	unsigned long original;
 	unsigned long site;
