@@ -461,8 +461,9 @@ struct lwc_request {
  * by the rollback. The deadline uses a POSIX timer and the highest real-time
  * signal that has no handler and is not ignored, for as long as it runs.
  *
- * A crash of @fn is an ordinary signal for now; it will be -EFAULT.
- * A result that comes after the deadline is too late and -ETIME as well.
+ * The time that @fn takes counts, not the snapshot's nor the rollback's; a result
+ * that comes too late is -ETIME as well. A crash of @fn is an ordinary signal for
+ * now; it will be -EFAULT.
  *
  * Errors of lwc_snapshot() and lwc_rollback() come through. If the rollback is
  * refused (@fn started a thread: -EBUSY; closed the snapshot: -EBADF), what @fn
@@ -472,7 +473,7 @@ struct lwc_request {
  *   -EINVAL      @rq->size is too small, or a reserved field is not 0
  *   -E2BIG       @rq is larger than this library knows, and not 0 there
  *   -EFAULT      @rq or @fn is NULL
- *   -ETIME       not done after @rq->timeout_ms
+ *   -ETIME       @fn had not returned after @rq->timeout_ms
  *   -EBUSY       another thread is in this context or has a place in it
  *   -EBADF       @fn closed the snapshot
  *   -EAGAIN      no timer or no signal is left for the deadline

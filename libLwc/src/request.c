@@ -34,10 +34,13 @@ typedef uint64_t mask_t;
  */
 #define RETRY_NS	(10 * NS_PER_MS)
 
-/* One call of lwc_request_run() with a deadline. On its stack. */
+/*
+ * One call of lwc_request_run() with a deadline. On its stack: what is written
+ * here after the snapshot is gone after the rollback.
+ */
 struct deadline {
 	struct deadline *outer;
-	uint64_t ns;		/* CLOCK_MONOTONIC */
+	uint64_t ns;		/* CLOCK_MONOTONIC, while @snapshot >= 0 */
 	int signal;
 	int timer;
 	int snapshot;
@@ -136,12 +139,11 @@ static void release_signal(int sig)
 }
 
 /* Everything but starting the clock; all signals are blocked, @blocked were. */
-static int prepare(struct deadline *d, uint32_t timeout_ms, mask_t blocked)
+static int prepare(struct deadline *d, mask_t blocked)
 {
 	struct sigevent sev = { .sigev_notify = SIGEV_THREAD_ID };
 	long ret;
 
-	d->ns = now() + timeout_ms * NS_PER_MS;
 	d->snapshot = -1;
 	d->outer = innermost;
 	d->signal = d->outer ? d->outer->signal : take_signal(blocked);
@@ -160,14 +162,37 @@ static int prepare(struct deadline *d, uint32_t timeout_ms, mask_t blocked)
 	return 0;
 }
 
-static void start(const struct deadline *d)
+/* The clock starts with the request itself: a snapshot may take its time. */
+static void start(struct deadline *d, uint32_t timeout_ms, int snapshot)
 {
-	struct itimerspec when = {
-		.it_value = { .tv_sec = d->ns / NS_PER_SEC, .tv_nsec = d->ns % NS_PER_SEC },
-		.it_interval = { .tv_nsec = RETRY_NS },
-	};
+	struct itimerspec when = { .it_interval = { .tv_nsec = RETRY_NS } };
 
+	d->ns = now() + timeout_ms * NS_PER_MS;
+	d->snapshot = snapshot;
+	when.it_value.tv_sec = d->ns / NS_PER_SEC;
+	when.it_value.tv_nsec = d->ns % NS_PER_SEC;
 	sys_4(__NR_timer_settime, d->timer, TIMER_ABSTIME, (long)&when, 0);
+}
+
+/*
+ * Whether a request was done in time has to be known after the rollback, which
+ * leaves nothing in memory and has no room to pass it on: but the timer is the
+ * kernel's. Done in time is a timer that does not run any more.
+ */
+static void stop_if_in_time(struct deadline *d)
+{
+	const struct itimerspec never = { 0 };
+
+	if (now() < d->ns)
+		sys_4(__NR_timer_settime, d->timer, 0, (long)&never, 0);
+}
+
+static bool was_in_time(struct deadline *d)
+{
+	struct itimerspec when = { 0 };
+
+	sys_3(__NR_timer_gettime, d->timer, (long)&when, 0);
+	return !when.it_interval.tv_nsec;
 }
 
 static void finish(struct deadline *d)
@@ -212,8 +237,12 @@ static int take_snapshot(struct lwc_event *ev)
 	return ret == -EOPNOTSUPP ? lwc_snapshot(-1, 0, ev) : ret;
 }
 
-/* With all signals blocked; @blocked are those that the caller had blocked. */
-static int run(long (*fn)(void *), void *arg, struct deadline *d, mask_t blocked, long *value)
+/*
+ * With all signals blocked; @blocked are those that the caller had blocked. @d is
+ * NULL without a deadline.
+ */
+static int run(const struct lwc_request *rq, long (*fn)(void *), void *arg, struct deadline *d,
+	       mask_t blocked, long *value)
 {
 	mask_t inside = ALL_SIGNALS & ~(SYNCHRONOUS & ~blocked);
 	struct lwc_event ev;
@@ -227,13 +256,13 @@ static int run(long (*fn)(void *), void *arg, struct deadline *d, mask_t blocked
 
 	switch (ev.reason) {
 	case LWC_EV_CREATED:
-		if (d) {
-			d->snapshot = ev.created;
-			start(d);
-		}
+		if (d)
+			start(d, rq->timeout_ms, ev.created);
 		set_mask(inside);
 		*value = fn(arg);
 		set_mask(ALL_SIGNALS);
+		if (d)
+			stop_if_in_time(d);
 		/* Comes back here only if it is refused. */
 		ret = lwc_rollback(ev.created, (uint64_t)*value);
 		break;
@@ -241,9 +270,8 @@ static int run(long (*fn)(void *), void *arg, struct deadline *d, mask_t blocked
 		ret = -EFAULT;
 		break;
 	default:
-		/* By fn's return, or by on_deadline(): the clock knows which. */
 		*value = (long)ev.arg;
-		ret = d && now() >= d->ns ? -ETIME : 0;
+		ret = d && !was_in_time(d) ? -ETIME : 0;
 	}
 	lwc_close(ev.created);
 	return ret;
@@ -265,10 +293,10 @@ int lwc_request_run(struct lwc_request *rq, long (*fn)(void *), void *arg, long 
 	blocked = set_mask(ALL_SIGNALS);
 	if (rq->timeout_ms) {
 		d = &deadline;
-		ret = prepare(d, rq->timeout_ms, blocked);
+		ret = prepare(d, blocked);
 	}
 	if (!ret) {
-		ret = run(fn, arg, d, blocked, &value);
+		ret = run(rq, fn, arg, d, blocked, &value);
 		if (d)
 			finish(d);
 	}
