@@ -163,7 +163,7 @@ static void random_use(void)
 {
 	static struct held h[400];
 
-	CHECK(churn(h, 400, 50000, 1, false));
+	CHECK(churn(h, 400, 20000, 1, false));
 }
 
 /* All of it can be had, and had again. */
@@ -197,7 +197,7 @@ static void *thread(void *seed)
 {
 	struct held h[100] = { 0 };
 
-	return (void *)(uintptr_t)churn(h, 100, 20000, (unsigned)(uintptr_t)seed, false);
+	return (void *)(uintptr_t)churn(h, 100, 5000, (unsigned)(uintptr_t)seed, false);
 }
 
 static void threads(void)
@@ -223,9 +223,9 @@ static void contexts_at_once(void)
 	for (i = 0; i < 4; i++) {
 		pid[i] = bare_fork();
 		if (!pid[i])
-			_exit(!churn(h, 100, 20000, 20 + i, false));
+			_exit(!churn(h, 100, 5000, 20 + i, false));
 	}
-	CHECK(churn(h, 100, 20000, 30, false));
+	CHECK(churn(h, 100, 5000, 30, false));
 	for (i = 0; i < 4; i++)
 		CHECK(status_of(pid[i]) == 0);
 }
@@ -510,6 +510,10 @@ int main(int argc, char **argv)
 	find_arena(p);
 	lwc_shared_free(p);
 
+	if (argc > 1 && !strcmp(argv[1], "--threads")) {
+		RUN(threads);
+		return tap_done();
+	}
 	RUN(zeroed_and_aligned);
 	RUN(empty_ones_differ);
 	RUN(random_use);
