@@ -21,6 +21,7 @@ LWC_NGINX=${LWC_NGINX:-$(command -v nginx)}
 LWC_NGINX_MODULES=${LWC_NGINX_MODULES:-/usr/lib/nginx/modules}
 export LWC_NGINX LWC_NGINX_MODULES LWC_NGINX_BUILD=$build
 
+# Called by the trap.
 finish() {
 	[ ! -s "$LWC_DIR/nginx.pid" ] || kill "$(cat "$LWC_DIR/nginx.pid")"
 	rm -rf "$LWC_DIR"
