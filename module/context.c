@@ -16,6 +16,7 @@
 #include <linux/xarray.h>
 
 #include "broken.h"
+#include "collect.h"
 #include "context.h"
 #include "files.h"
 #include "kernel/compat.h"
@@ -87,6 +88,7 @@ static struct lwc_context *context_alloc(struct lwc_process *process)
 	INIT_LIST_HEAD(&context->places);
 	INIT_LIST_HEAD(&context->descriptors);
 	INIT_LIST_HEAD(&context->snapshots);
+	INIT_LIST_HEAD(&context->names);
 	context->alive = true;
 	return context;
 }
@@ -112,25 +114,39 @@ struct lwc_context *lwc_context_root(struct lwc_process *process)
 	return context;
 }
 
-struct lwc_context *lwc_context_new(struct lwc_process *process)
+/* Room for one more in the process and for the user, to be uncharged. */
+static int charge(struct lwc_process *process, kuid_t user)
+{
+	int err;
+
+	if (process->n_contexts >= READ_ONCE(lwc_max_contexts))
+		return -EMFILE;
+	err = charge_user(user);
+	if (!err)
+		process->n_contexts++;
+	return err;
+}
+
+struct lwc_context *lwc_context_new(struct lwc_process *process, struct list_head *doomed)
 {
 	struct lwc_context *context;
 	int err;
 
 	if (!READ_ONCE(enabled))
 		return ERR_PTR(-EPERM);
-	if (process->n_contexts >= READ_ONCE(lwc_max_contexts))
-		return ERR_PTR(-EMFILE);
 	context = context_alloc(process);
 	if (!context)
 		return ERR_PTR(-ENOMEM);
 	context->user = current_uid();
-	err = charge_user(context->user);
+	err = charge(process, context->user);
+	if (err == -EMFILE || err == -EAGAIN) {
+		lwc_collect(process, doomed);
+		err = charge(process, context->user);
+	}
 	if (err) {
 		lwc_context_put(context);
 		return ERR_PTR(err);
 	}
-	process->n_contexts++;
 	context->counted = true;
 	lwc_count(contexts);
 	return context;
@@ -355,6 +371,7 @@ static int descriptor_release(struct inode *inode, struct file *file)
 
 	mutex_lock(&process->lock);
 	list_del(&descriptor->of_table);
+	list_del(&descriptor->of_names);
 	if (!descriptor->weak) {
 		context->strong--;
 		lwc_context_doom_unused(context, &doomed);
@@ -400,6 +417,7 @@ struct file *lwc_descriptor_open(struct lwc_context *context, unsigned int right
 	descriptor->rights = rights;
 	descriptor->weak = weak;
 	INIT_LIST_HEAD(&descriptor->of_table);
+	INIT_LIST_HEAD(&descriptor->of_names);
 
 	file = anon_inode_getfile(context->snapshot ? "[lwc-snapshot]" : "[lwc]",
 				  &descriptor_fops, descriptor, O_RDWR);
@@ -409,8 +427,10 @@ struct file *lwc_descriptor_open(struct lwc_context *context, unsigned int right
 	}
 	descriptor->file = file;
 	lwc_context_get(context);
-	if (!weak)
+	if (!weak) {
 		context->strong++;
+		list_add(&descriptor->of_names, &context->names);
+	}
 	return file;
 }
 
@@ -465,6 +485,24 @@ static int reuse_number(struct lwc_context *table, struct file *file)
 		}
 	}
 	return callers < LWC_MAX_CALLERS ? -ENOENT : -EMFILE;
+}
+
+long lwc_descriptor_references(const struct lwc_context *context)
+{
+	const struct lwc_descriptor *descriptor;
+	long references = 0;
+
+	list_for_each_entry(descriptor, &context->names, of_names)
+		references += file_count(descriptor->file);
+	return references;
+}
+
+void lwc_descriptor_visit(void (*visit)(struct lwc_context *named), struct file *file)
+{
+	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
+
+	if (descriptor && !descriptor->weak)
+		visit(descriptor->context);
 }
 
 int lwc_descriptor_number(struct lwc_context *table, struct lwc_context *context)

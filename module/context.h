@@ -72,6 +72,10 @@ struct lwc_thread;
  * @places: of all threads
  * @descriptors: struct lwc_descriptor that stand in this context's table
  * @snapshots: of this context, in the order they were armed
+ * @names: strong descriptors of it, wherever they are
+ * @outside: while rings are looked for: references from outside of parked tables
+ * @reached: the same: it can be reached
+ * @searched: the same: what it reaches is marked
  * @user: who it is counted for
  */
 struct lwc_context {
@@ -94,6 +98,10 @@ struct lwc_context {
 	struct list_head places;
 	struct list_head descriptors;
 	struct list_head snapshots;
+	struct list_head names;
+	long outside;
+	bool reached;
+	bool searched;
 	kuid_t user;
 };
 
@@ -107,6 +115,7 @@ struct lwc_context {
  * @table: the context in whose file table it was put
  * @of_table: in @table's list of descriptors
  * @fd: the number it was put at
+ * @of_names: in @context's list, if strong
  */
 struct lwc_descriptor {
 	struct lwc_context *context;
@@ -117,6 +126,7 @@ struct lwc_descriptor {
 	struct lwc_context *table;
 	struct list_head of_table;
 	int fd;
+	struct list_head of_names;
 };
 
 /* Module parameters. */
@@ -133,11 +143,12 @@ struct lwc_context *lwc_context_root(struct lwc_process *process);
 /**
  * lwc_context_new() - a context to be filled in, counted against the limits
  * @process: of the current task; its lock is held
+ * @doomed: gets what turns out to be out of reach when a limit is met
  *
  * Return: the context, on no list, ERR_PTR(-EMFILE), ERR_PTR(-EAGAIN) (limits),
  * ERR_PTR(-EPERM) (contexts are switched off), ERR_PTR(-ENOMEM).
  */
-struct lwc_context *lwc_context_new(struct lwc_process *process);
+struct lwc_context *lwc_context_new(struct lwc_process *process, struct list_head *doomed);
 
 /**
  * lwc_context_spare() - one that counts against no limit and is never shown
@@ -247,6 +258,20 @@ struct lwc_descriptor *lwc_descriptor_of(struct file *file);
  * The process's lock is held. Return: the descriptor or -EMFILE, -ENOMEM.
  */
 int lwc_descriptor_install(struct lwc_context *table, struct file *file);
+
+/**
+ * lwc_descriptor_references() - to the open files of all strong descriptors
+ */
+long lwc_descriptor_references(const struct lwc_context *context);
+
+/**
+ * lwc_descriptor_visit() - if a file is a strong descriptor, call @visit
+ * @visit: gets the context that it names
+ * @file: any
+ *
+ * For lwc_files_visit().
+ */
+void lwc_descriptor_visit(void (*visit)(struct lwc_context *named), struct file *file);
 
 /**
  * lwc_descriptor_number() - under which number @table names @context

@@ -45,7 +45,7 @@ static int create_locked(struct lwc_process *process, struct lwc_specs **specs,
 	err = lwc_switch_refused(thread);
 	if (err)
 		return err;
-	context = lwc_context_new(process);
+	context = lwc_context_new(process, doomed);
 	if (IS_ERR(context))
 		return PTR_ERR(context);
 	context->specs = *specs;

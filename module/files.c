@@ -316,6 +316,24 @@ void lwc_files_equalise(struct files_struct *files, struct files_struct *model,
 	}
 }
 
+void lwc_files_visit(struct files_struct *files,
+		     void (*visit)(void (*argument)(struct lwc_context *), struct file *),
+		     void (*argument)(struct lwc_context *))
+{
+	struct fdtable *fdt;
+	struct file *file;
+	unsigned int fd;
+
+	spin_lock(&files->file_lock);
+	fdt = table_of(files);
+	for (fd = 0; fd < fdt->max_fds; fd++) {
+		file = rcu_dereference_raw(fdt->fd[fd]);
+		if (file)
+			visit(argument, file);
+	}
+	spin_unlock(&files->file_lock);
+}
+
 void lwc_files_put_back(struct files_struct *files, unsigned int fd, struct file *file)
 {
 	struct fdtable *fdt;

@@ -8,6 +8,8 @@
 #include <linux/fdtable.h>
 #include <linux/fs_struct.h>
 
+struct lwc_context;
+
 /**
  * typedef lwc_files_filter - is a descriptor part of a copy?
  * @context: the caller's
@@ -70,6 +72,16 @@ void lwc_files_equalise(struct files_struct *files, struct files_struct *model,
  * Runs drivers' code: no lock may be held.
  */
 void lwc_files_close(struct files_struct *files, struct lwc_closing *closing);
+
+/**
+ * lwc_files_visit() - call a function for each file of a table
+ * @files: its lock is held meanwhile
+ * @visit: called with @argument and the file
+ * @argument: a function that @visit may call
+ */
+void lwc_files_visit(struct files_struct *files,
+		     void (*visit)(void (*argument)(struct lwc_context *), struct file *),
+		     void (*argument)(struct lwc_context *));
 
 /**
  * lwc_files_put_back() - put @file at a descriptor that is free, close-on-exec

@@ -71,9 +71,9 @@ static void record_place(struct lwc_snapshot *snapshot, struct lwc_event __user 
 }
 
 /* A record for a new snapshot of the context that @thread is in. */
-static struct lwc_context *new_record(struct lwc_thread *thread)
+static struct lwc_context *new_record(struct lwc_thread *thread, struct list_head *doomed)
 {
-	struct lwc_context *record = lwc_context_new(thread->process);
+	struct lwc_context *record = lwc_context_new(thread->process, doomed);
 	struct lwc_snapshot *snapshot;
 
 	if (IS_ERR(record))
@@ -82,11 +82,8 @@ static struct lwc_context *new_record(struct lwc_thread *thread)
 	if (snapshot)
 		snapshot->place = lwc_place_alloc();
 	if (!snapshot || !snapshot->place) {
-		LIST_HEAD(doomed);
-
 		kfree(snapshot);
-		lwc_context_doom(record, &doomed);
-		lwc_context_bury(&doomed);
+		lwc_context_doom(record, doomed);
 		return ERR_PTR(-ENOMEM);
 	}
 	snapshot->record = record;
@@ -124,7 +121,7 @@ static int take_locked(struct lwc_process *process, struct lwc_event __user *eve
 	err = may_record(thread);
 	if (err)
 		return err;
-	record = new_record(thread);
+	record = new_record(thread, doomed);
 	if (IS_ERR(record))
 		return PTR_ERR(record);
 	err = lwc_context_fill(record, is_no_snapshot, NULL);
