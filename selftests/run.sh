@@ -3,12 +3,12 @@
 #
 # Runs the selftests; inside the test machine, as root, with the module loaded.
 #
-#	run.sh [--long] [PROGRAM[.TEST]...]
+#	run.sh [--long] [--root] [PROGRAM[.TEST]...]
 #
 # Each program runs as root and then as an ordinary user of the device's group, with
 # a time limit. After each the kernel's log is searched and what may have leaked is
 # counted. One line a test, and the sum at the end; fails if anything did, if a
-# program crashes, and if it says not what it plans to do. It must never hide what a
+# program crashes, and if it says not what it plans to do. --root leaves the user out. It must never hide what a
 # program prints when a test of it fails.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -19,8 +19,16 @@ limit=${LWC_TEST_TIMEOUT:-900}
 # kernel that checks itself does a twentieth of that in the time.
 debug=
 [ -e /sys/kernel/debug/kmemleak ] && debug=1
-if [ "${1-}" = --long ]; then
+long='' users='root ordinary'
+while :; do
+	case ${1-} in
+	--long) long=1 ;;
+	--root) users=root ;;
+	*) break ;;
+	esac
 	shift
+done
+if [ -n "$long" ]; then
 	: "${LWC_TEST_SCALE:=${debug:+20}}"
 	: "${LWC_TEST_SCALE:=1}"
 else
@@ -158,7 +166,9 @@ run() {
 		not_ok "$what: status $status"
 	fi
 	if [ $status != 0 ]; then
-		sed 's/^not ok/# not ok/; s/^ok/# ok/; s/^#* */#   /' "$out"
+		# Of those that passed, and were not chosen, nothing is to be said.
+		grep -vE '^#  RUN |^# +OK |^ok |not chosen$' "$out" |
+			sed 's/^not ok/# not ok/; s/^#* */#   /'
 	fi
 	names=()
 
@@ -200,8 +210,9 @@ for program in "${programs[@]}"; do
 		not_ok "$program: not built"
 		continue
 	fi
-	run "$program" root
-	run "$program" ordinary
+	for user in $users; do
+		run "$program" "$user"
+	done
 done
 
 # Memory that nothing points to any more. What was there at boot is not ours.
