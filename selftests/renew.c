@@ -140,7 +140,9 @@ LWC_TEST(mappings)
 		ASSERT_EQ(0, munmap(keep + PAGE, PAGE));
 		ASSERT_EQ(0, mprotect(keep, PAGE, PROT_READ));
 		ASSERT_EQ(0, madvise(keep + 2 * PAGE, PAGE, MADV_DONTNEED));
-		mine = private_memory(8 * PAGE);
+		mine = mmap((void *)0x100000000000, 8 * PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		ASSERT_NE(MAP_FAILED, mine);
 		memset(mine, 1, 8 * PAGE);
 		sbrk(32 * PAGE);
 		in.reply = (uintptr_t)mine;
