@@ -27,8 +27,7 @@ static bool is_parked(const struct lwc_context *context)
 	       atomic_read(&context->files->count) == 1;
 }
 
-static void for_each_descriptor(const struct lwc_context *context,
-				void (*visit)(struct lwc_context *named))
+static void visit_named(const struct lwc_context *context, void (*visit)(struct lwc_context *named))
 {
 	const struct lwc_snapshot *snapshot;
 
@@ -60,7 +59,7 @@ static void spread(struct lwc_process *process)
 				continue;
 			context->searched = true;
 			more = true;
-			for_each_descriptor(context, reach);
+			visit_named(context, reach);
 		}
 	}
 }
@@ -76,7 +75,7 @@ void lwc_collect(struct lwc_process *process, struct list_head *doomed)
 	}
 	list_for_each_entry(context, &process->contexts, of_process) {
 		if (is_parked(context))
-			for_each_descriptor(context, take_off);
+			visit_named(context, take_off);
 	}
 	list_for_each_entry(context, &process->contexts, of_process)
 		context->reached = context->outside > 0 || !is_parked(context);

@@ -10,7 +10,8 @@
  *
  * fget_task() takes a file of another task's table. In older releases the links
  * in /proc/PID/fd come to it some time after their check, and a thread that
- * ends has lost its mm before its files, so it is judged here by itself.
+ * ends has lost its mm before its files, so it is judged here by itself. The two
+ * task_lookup functions do the same for the listing of /proc/PID/fd.
  *
  * do_seccomp() with TSYNC gives all threads the caller's filters, in whatever
  * context they are.
@@ -40,6 +41,8 @@
 DEFINE_STATIC_CALL_NULL(original_ptrace_may_access, __ptrace_may_access);
 DEFINE_STATIC_CALL_NULL(original_do_seccomp, do_seccomp);
 DEFINE_STATIC_CALL_NULL(original_fget_task, fget_task);
+DEFINE_STATIC_CALL_NULL(original_task_lookup, lwc_task_lookup);
+DEFINE_STATIC_CALL_NULL(original_task_lookup_next, lwc_task_lookup_next);
 DEFINE_STATIC_CALL_NULL(original_exit_mm_release, exit_mm_release);
 
 static bool is_sibling(struct task_struct *task)
@@ -91,35 +94,79 @@ static int guarded_ptrace_may_access(struct task_struct *task, unsigned int mode
 	return err;
 }
 
-/* Judges the file by whether the task stayed where it was while it was taken. */
-static struct file *fget_sibling(struct task_struct *task, unsigned int fd)
+/* Where a sibling is: what is taken of it in between is judged by two readings. */
+struct whereabouts {
+	unsigned long transits;
+	bool here;
+};
+
+static struct whereabouts whereabouts_of(const struct task_struct *task)
 {
-	const unsigned long transits = transits_of(task);
-	struct file *file;
+	struct whereabouts where = { .transits = transits_of(task) };
 
 	/* Pairs with lwc_transit_begin() and lwc_transit_end(). */
 	smp_rmb();
 	/* One without an mm ends, and its files may be another context's. */
-	if ((transits & 1) || READ_ONCE(task->mm) != current->mm)
-		goto refuse;
-	file = static_call(original_fget_task)(task, fd);
-	/* The file was taken before this second reading. */
+	where.here = !(where.transits & 1) && READ_ONCE(task->mm) == current->mm;
+	return where;
+}
+
+static bool has_stayed(const struct task_struct *task, const struct whereabouts *where)
+{
+	/* What is judged was taken before this second reading. */
 	smp_rmb();
-	if (transits_of(task) == transits)
-		return file;
-	if (file)
-		fput(file);
-refuse:
-	lwc_count(refusals);
-	return NULL;
+	return transits_of(task) == where->transits;
 }
 
 static struct file *guarded_fget_task(struct task_struct *task, unsigned int fd)
 {
-	struct file *file;
+	struct whereabouts where;
+	struct file *file = NULL;
 
 	lwc_hook_enter();
-	file = fget_sibling(task, fd);
+	where = whereabouts_of(task);
+	if (where.here)
+		file = static_call(original_fget_task)(task, fd);
+	if (file && !has_stayed(task, &where)) {
+		fput(file);
+		file = NULL;
+	}
+	if (!where.here)
+		lwc_count(refusals);
+	lwc_hook_leave();
+	return file;
+}
+
+static struct file *guarded_task_lookup(struct task_struct *task, unsigned int fd)
+{
+	struct whereabouts where;
+	struct file *file = NULL;
+
+	lwc_hook_enter();
+	where = whereabouts_of(task);
+	if (where.here)
+		file = static_call(original_task_lookup)(task, fd);
+	if (file && !has_stayed(task, &where)) {
+		lwc_put_looked_up(file);
+		file = NULL;
+	}
+	lwc_hook_leave();
+	return file;
+}
+
+static struct file *guarded_task_lookup_next(struct task_struct *task, unsigned int *fd)
+{
+	struct whereabouts where;
+	struct file *file = NULL;
+
+	lwc_hook_enter();
+	where = whereabouts_of(task);
+	if (where.here)
+		file = static_call(original_task_lookup_next)(task, fd);
+	if (file && !has_stayed(task, &where)) {
+		lwc_put_looked_up(file);
+		file = NULL;
+	}
 	lwc_hook_leave();
 	return file;
 }
@@ -263,7 +310,6 @@ static long guarded_do_seccomp(unsigned int op, unsigned int flags, void __user 
 	return err;
 }
 
-/* The first argument of the first two is a task, of the third an operation. */
 static bool concerns_sibling(const struct pt_regs *regs)
 {
 	return is_sibling((struct task_struct *)regs->di);
@@ -279,7 +325,7 @@ static bool concerns_known_thread(const struct pt_regs *regs)
 	return lwc_thread_find(current);
 }
 
-enum { HOOK_PTRACE, HOOK_FGET, HOOK_SECCOMP, HOOK_EXIT, N_HOOKS };
+enum { HOOK_PTRACE, HOOK_FGET, HOOK_LOOKUP, HOOK_LOOKUP_NEXT, HOOK_SECCOMP, HOOK_EXIT, N_HOOKS };
 
 static struct lwc_hook hooks[N_HOOKS] = {
 	[HOOK_PTRACE] = {
@@ -291,6 +337,16 @@ static struct lwc_hook hooks[N_HOOKS] = {
 		.name = "fget_task",
 		.concerns = concerns_sibling,
 		.replacement = guarded_fget_task,
+	},
+	[HOOK_LOOKUP] = {
+		.name = LWC_TASK_LOOKUP,
+		.concerns = concerns_sibling,
+		.replacement = guarded_task_lookup,
+	},
+	[HOOK_LOOKUP_NEXT] = {
+		.name = LWC_TASK_LOOKUP_NEXT,
+		.concerns = concerns_sibling,
+		.replacement = guarded_task_lookup_next,
 	},
 	[HOOK_SECCOMP] = {
 		.name = "do_seccomp",
@@ -324,6 +380,10 @@ int lwc_guard_init(void)
 	static_call_update(original_ptrace_may_access,
 			   (typeof(__ptrace_may_access) *)hooks[HOOK_PTRACE].original);
 	static_call_update(original_fget_task, (typeof(fget_task) *)hooks[HOOK_FGET].original);
+	static_call_update(original_task_lookup,
+			   (typeof(lwc_task_lookup) *)hooks[HOOK_LOOKUP].original);
+	static_call_update(original_task_lookup_next,
+			   (typeof(lwc_task_lookup_next) *)hooks[HOOK_LOOKUP_NEXT].original);
 	static_call_update(original_do_seccomp,
 			   (typeof(do_seccomp) *)hooks[HOOK_SECCOMP].original);
 	static_call_update(original_exit_mm_release,

@@ -126,6 +126,31 @@ static inline bool lwc_mas_is_err(struct ma_state *mas)
 #endif
 }
 
+/*
+ * Looking a descriptor up in another task's table gives a file with a
+ * reference since 6.7; before it was good under RCU alone.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+#define lwc_task_lookup		task_lookup_fd_rcu
+#define lwc_task_lookup_next	task_lookup_next_fd_rcu
+#define LWC_TASK_LOOKUP		"task_lookup_fd_rcu"
+#define LWC_TASK_LOOKUP_NEXT	"task_lookup_next_fd_rcu"
+
+static inline void lwc_put_looked_up(struct file *file)
+{
+}
+#else
+#define lwc_task_lookup		task_lookup_fdget_rcu
+#define lwc_task_lookup_next	task_lookup_next_fdget_rcu
+#define LWC_TASK_LOOKUP		"task_lookup_fdget_rcu"
+#define LWC_TASK_LOOKUP_NEXT	"task_lookup_next_fdget_rcu"
+
+static inline void lwc_put_looked_up(struct file *file)
+{
+	fput(file);
+}
+#endif
+
 /* Page counts of @mm that this task still holds back, before it leaves @mm. */
 static inline void lwc_settle_rss(struct mm_struct *mm)
 {
