@@ -226,7 +226,10 @@ ngx_http_lwc_replace(ngx_log_t *log)
 }
 
 
-/* descriptors that H has are named by number: make it anew where they moved */
+/*
+ * descriptors that H has are named by number: make it anew where they moved, or
+ * when that failed before
+ */
 
 static ngx_int_t
 ngx_http_lwc_refresh(ngx_cycle_t *cycle)
@@ -235,7 +238,7 @@ ngx_http_lwc_refresh(ngx_cycle_t *cycle)
         ngx_delete_posted_event(&ngx_http_lwc.settle);
         ngx_http_lwc_settle(&ngx_http_lwc.settle);
 
-    } else if (ngx_http_lwc_files_changed(cycle)) {
+    } else if (ngx_http_lwc_files_changed(cycle) || ngx_http_lwc.fd == -1) {
         (void) ngx_http_lwc_make(cycle->log);
     }
 
@@ -270,7 +273,9 @@ ngx_http_lwc_call(ngx_http_request_t *r, ngx_http_handler_pt handler,
 
     /* nor a file of a number that was not in use when it was made */
 
-    body = (r->request_body && r->request_body->temp_file);
+    body = (r->request_body
+            && r->request_body->temp_file
+            && r->request_body->temp_file->file.fd != NGX_INVALID_FILE);
 
     if (body
         && ngx_http_lwc_files_give(NGX_HTTP_LWC_W,

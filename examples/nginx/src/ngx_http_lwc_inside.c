@@ -64,6 +64,10 @@ static void ngx_http_lwc_put_file(ngx_http_request_t *r, ngx_buf_t *b,
 
 #define NGX_HTTP_LWC_READ_MAX  16384
 
+/* but not more than so many: the socket holds only some */
+
+#define NGX_HTTP_LWC_GIVE_MAX  64
+
 /* references that keep the request alive, whatever the handler finalizes */
 
 #define NGX_HTTP_LWC_HOLD      16
@@ -120,6 +124,7 @@ static struct {
     u_char                     *end;
     size_t                      need;      /* bytes of records, fitting or not */
     ngx_uint_t                  head;      /* it is in the arena */
+    ngx_uint_t                  given;     /* files */
 
     ngx_uint_t                  count;
     ngx_uint_t                  blocked;
@@ -210,7 +215,10 @@ ngx_http_lwc_prepare(ngx_http_request_t *r)
     in.pos = in.arena + sizeof(ngx_http_lwc_result_t);
     in.end = in.arena + in.size;
 
-    if (r->request_body && r->request_body->temp_file) {
+    if (r->request_body
+        && r->request_body->temp_file
+        && r->request_body->temp_file->file.fd != NGX_INVALID_FILE)
+    {
         ngx_http_lwc_take_body(r);
     }
 
@@ -219,6 +227,7 @@ ngx_http_lwc_prepare(ngx_http_request_t *r)
     c->fd = (ngx_socket_t) -1;
 
     ngx_http_lwc_detach_syslog(c->log);
+    ngx_http_lwc_detach_syslog(ngx_cycle->log);
 
     /* remember what would tell that the handler left something behind */
 
@@ -1055,7 +1064,10 @@ ngx_http_lwc_put_file(ngx_http_request_t *r, ngx_buf_t *b, ngx_uint_t flags)
 
     size = b->file_last - b->file_pos;
 
-    if (size > 0 && size <= NGX_HTTP_LWC_READ_MAX && !b->file->directio) {
+    if (size > 0
+        && !b->file->directio
+        && (size <= NGX_HTTP_LWC_READ_MAX || in.given == NGX_HTTP_LWC_GIVE_MAX))
+    {
 
         p = ngx_http_lwc_put(NGX_HTTP_LWC_DATA, flags, 0, size);
 
@@ -1087,6 +1099,8 @@ ngx_http_lwc_put_file(ngx_http_request_t *r, ngx_buf_t *b, ngx_uint_t flags)
     if (ngx_http_lwc_files_give(NGX_HTTP_LWC_H, b->file->fd) != NGX_OK) {
         goto failed;
     }
+
+    in.given++;
 
     return;
 

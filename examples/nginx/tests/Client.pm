@@ -116,7 +116,7 @@ sub body { return $_[0] =~ /\r\n\r\n(.*)/s ? $1 : '' }
 sub same_text {
 	my $text = shift;
 	$text =~ s/^Date: [^\r\n]*/Date: -/mg;
-	$text =~ s/\b\d{20}\b/-boundary-/g;
+	$text =~ s/\b\d{20}\b/-boundary-/g if $text =~ /boundary=/;
 	return $text;
 }
 

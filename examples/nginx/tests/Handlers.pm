@@ -133,6 +133,15 @@ sub file {
 	return OK;
 }
 
+# As a handler that puts a page together from many pieces.
+sub files {
+	my $r = shift;
+	$r->send_http_header('text/plain');
+	return OK if $r->header_only;
+	$r->sendfile($r->variable('document_root') . '/large.bin', $_ * 10, 17000) for 1 .. 100;
+	return OK;
+}
+
 sub post {
 	my $r = shift;
 	return OK if $r->has_request_body(\&posted);

@@ -7,6 +7,7 @@
 use strict;
 use warnings;
 use FindBin;
+use IO::Socket::UNIX;
 use lib $FindBin::Bin;
 use Client;
 use Time::HiRes qw(sleep);
@@ -114,6 +115,24 @@ for my $case (['http', { http => 'lwc_rollback on;' }, 0], ['server', { server =
 configure(http => 'lwc_rollback on;', location => 'lwc_rollback off; proxy_pass http://127.0.0.1:8082/hello;');
 nginx('', '');
 ok(wait_for(sub { body(get('/here', port => 8090)) eq "hello\n" }), 'a proxied location with "lwc_rollback off" works');
+stop();
+
+# A log that is a socket: it was opened by the worker, after the context was made.
+my $syslog = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "$home/syslog") or die "$home/syslog: $!";
+chmod 0666, "$home/syslog";
+configure(main => "load_module $ENV{LWC_NGINX_MODULES}/ngx_http_perl_module.so;",
+	http => "lwc_rollback on; perl_modules ${\dir()}; perl_require Handlers.pm;",
+	server => "error_log syslog:server=unix:$home/syslog info;", location => 'perl Handlers::logs;');
+nginx('', '');
+wait_for(sub { status(get('/here', port => 8090)) == 200 });
+get('/here', port => 8090) for 1 .. 3;
+my ($lines, $line) = (0, '');
+$syslog->blocking(0);
+sleep 0.5;
+while (defined $syslog->recv($line, 4096)) {
+	$lines++ if $line =~ /a word from the handler/;
+}
+ok($lines == 4, 'error_log to syslog: each line of a handler arrives', "$lines lines");
 stop();
 
 # No device.

@@ -65,7 +65,13 @@ ok($after == $cleanups + 6, "each cleanup of a handler is run once", "$cleanups,
 my @limited = map { status(get('/limited')) } 1 .. 3;
 ok("@limited" eq '200 503 503', 'limit_req, in a shared zone, works as ever', "@limited");
 
-# Memory: neither the worker grows, nor the arena hands one answer to the next.
+# The arena hands nothing of one answer to the next handler, whatever became of it.
+for my $path ('/big?size=3000000', '/big?size=5000000', '/perl/seen?x', '/subrequest', '/hostile?lie=splitting') {
+	get($path);
+	ok(body(get('/peek')) eq "0 bytes\n", "the arena is empty after $path");
+}
+
+# The worker does not grow.
 sub rss { return slurp('/proc/' . worker() . '/status') =~ /^VmRSS:\s+(\d+)/m ? $1 : 0 }
 get('/perl/seen?x') for 1 .. 20;
 my $rss = rss();

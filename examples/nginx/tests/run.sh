@@ -40,7 +40,8 @@ done >"$LWC_DIR/temp.conf"
 
 mkdir -p "$LWC_DIR/html/dir" "$LWC_DIR/html/ssi"
 seq -f 'line %g of a static file' 1 200 >"$LWC_DIR/html/static.txt"
-seq -f 'line %g of a larger one' 1 40000 >"$LWC_DIR/html/large.bin"
+seq -f 'line %g of a larger one' 1 6000 >"$LWC_DIR/html/large.bin"
+seq 1 1000000 >"$LWC_DIR/html/huge.bin"
 echo '<p>index</p>' >"$LWC_DIR/html/index.html"
 echo 'declined, so here is the file' >"$LWC_DIR/html/declined.txt"
 for page in /hello /perl/hello /chunked '/status?code=404' '/perl/redirect?@named' '/big?size=5000'; do
@@ -49,7 +50,7 @@ done >"$LWC_DIR/html/ssi/page.html"
 for page in /static.txt /hello /finalize?say=1 /static.txt '/finalize?code=404' /perl/flush; do
 	echo "<p>$page: <!--#include virtual=\"$page\" wait=\"yes\" --></p>"
 done >"$LWC_DIR/html/ssi/mixed.html"
-openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost \
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=localhost \
 	-keyout "$LWC_DIR/key.pem" -out "$LWC_DIR/cert.pem" 2>/dev/null
 
 if ! "$LWC_NGINX" -p "$LWC_DIR" -c "$LWC_DIR/nginx.conf"; then

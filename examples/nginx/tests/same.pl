@@ -59,16 +59,16 @@ my @cases = (
 	# handlers in C
 	['/hello', 'plain', 'bodies'], ['/big?size=65536', 'plain'], ['/big?size=65536&chunked=1', 'plain'],
 	['/big?size=1000&parts=7&chunked=1', 'plain'], ['/big?size=1000&parts=7&flush=1', 'plain'],
-	['/big?size=1048576', 'few'], ['/big?size=3000000&parts=37', 'plain'],
+	['/big?size=1048576', 'few'], ['/big?size=3000000&parts=37', 'few'],
 	['/big?size=3000000&parts=37&chunked=1', 'few'], ['/big?size=70000&ranges=1', 'ranges'],
 	['/big?size=1', 'few'], ['/chunked', 'plain'], ['/dated', 'plain', 'conditional', 'ranges'],
-	['/headers', 'plain'], ['/status_line', 'plain'], ['/trailers', 'plain'],
+	['/headers', 'plain'], ['/empty.gif', 'plain', 'conditional'], ['/status_line', 'plain'], ['/trailers', 'plain'],
 	['/file?name=/static.txt', 'plain', 'conditional', 'ranges'],
 	['/file?name=/large.bin', 'plain', 'ranges'], ['/file?name=/large.bin&bytes=20000', 'plain'],
 	['/file_sendfile?name=/large.bin', 'plain', 'ranges'],
 	['/file_direct?name=/large.bin', 'get'], ['/file?name=/missing', 'few'],
-	['/nameless', 'plain'], ['/nameless_sendfile', 'plain'],
-	['/declined.txt', 'plain'], ['/post', 'bodies'], ['/body_file', 'bodies'], ['/close', 'plain'],
+	['/nameless', 'few'], ['/nameless_sendfile', 'few'],
+	['/declined.txt', 'plain'], ['/post', 'bodies'], ['/body_file', 'bodies'], ['/close', 'few'],
 	(map { ["/status?code=$_", 'few'], ["/finalize?code=$_", 'few'] }
 		201, 204, 301, 302, 304, 400, 401, 403, 404, 405, 410, 413, 418, 429, 444, 499, 500, 503, 599),
 	['/finalize?say=1', 'few'],
@@ -86,7 +86,7 @@ my @cases = (
 	['/perl/redirect?/missing', 'few'],
 	['/perl/file?static.txt', 'plain'], ['/perl/file?large.bin', 'plain'],
 	['/perl/file?large.bin,100,30000', 'plain'], ['/perl/file?large.bin,100,50', 'plain'],
-	['/perl/file?missing', 'few'],
+	['/perl/file?missing', 'few'], ['/perl/files', 'few'],
 	['/perl/post', 'bodies'], ['/perl/discard', 'bodies'], ['/perl/variables?a=b', 'plain'],
 	['/perl/command', 'get'], ['/perl/logs', 'few'], ['/perl/anonymous', 'few'],
 	['/perl/deadline', 'get'], ['/alarm', 'get'],
@@ -97,7 +97,7 @@ my @cases = (
 	# around other modules
 	['/ssi/page.html', 'plain'], ['/ssi/mixed.html', 'plain'],
 	['/guarded?code=200', 'few'], ['/guarded?code=403', 'few'], ['/guarded?code=401', 'few'],
-	['/mirrored', 'bodies'], ['/post_action', 'plain'], ['/no_chunks', 'plain'],
+	['/mirrored', 'bodies'], ['/post_action', 'few'], ['/no_chunks', 'few'],
 	['/no_keepalive', 'few'], ['/try', 'few'], ['/except', 'few'], ['/rewritten', 'few'],
 	['/if', 'few'], ['/if?x=1', 'few'],
 );

@@ -543,7 +543,30 @@ ngx_http_lwc_test_hostile(ngx_http_request_t *r)
 }
 
 
+/* what is there to find of the request before */
+
+static ngx_int_t
+ngx_http_lwc_test_peek(ngx_http_request_t *r)
+{
+    u_char  *p;
+    size_t   n;
+
+    if (ngx_http_lwc_test_find_arena() != NGX_OK) {
+        return ngx_http_lwc_test_say(r, "there is no arena\n");
+    }
+
+    n = 0;
+
+    for (p = lie.arena; p < lie.arena + lie.size; p++) {
+        n += (*p != 0);
+    }
+
+    return ngx_http_lwc_test_say(r, "%uz bytes\n", n);
+}
+
+
 ngx_http_lwc_test_t  ngx_http_lwc_test_hostiles[] = {
     { ngx_string("hostile"), ngx_http_lwc_test_hostile },
+    { ngx_string("peek"), ngx_http_lwc_test_peek },
     { ngx_null_string, NULL }
 };
