@@ -246,6 +246,8 @@ int lwc_renew(int ctx, unsigned flags, struct lwc_event *ev);
  *
  * Return: errors only:
  *   -EBADF       @ctx is not a context's descriptor
+ *   -EPERM       @ctx lacks LWC_MAY_KEEP
+ *   -ESRCH       @ctx belongs to another process, or its context is gone
  *   -EINVAL      @ctx is a snapshot
  *   -EOPNOTSUPP  not finished
  */
@@ -262,7 +264,9 @@ int lwc_keep(int ctx);
  *
  * Return: errors only:
  *   -EBADF       @ctx is not a context's descriptor
- *   -EFAULT      @specs is NULL and @n is not 0
+ *   -EPERM       @ctx lacks LWC_MAY_OVERLAY
+ *   -ESRCH       @ctx belongs to another process, or its context is gone
+ *   -EFAULT      @specs cannot be read
  *   -E2BIG       @n is more than LWC_MAX_SPECS
  *   -EINVAL      bad spec (type, mode, flag, range), or @ctx is a snapshot
  *   -EOPNOTSUPP  not finished
@@ -305,8 +309,10 @@ int lwc_restrict(int ctx, unsigned rights, const struct lwc_spec *specs, unsigne
  *
  * Return: errors only:
  *   -EBADF       @ctx is not a context's descriptor
+ *   -EPERM       @ctx lacks LWC_MAY_SYSCALL
+ *   -ESRCH       @ctx belongs to another process, or its context is gone
  *   -EFAULT      @args is NULL
- *   -EINVAL      unknown bit in @use, or @ctx is a snapshot
+ *   -EINVAL      unknown bit or none in @use, or @ctx is a snapshot
  *   -EOPNOTSUPP  not finished
  */
 long lwc_syscall(int ctx, unsigned use, long nr, const uint64_t args[6]);

@@ -93,28 +93,6 @@ int lwc_renew(int ctx, unsigned flags, struct lwc_event *ev)
 	return call(ctx, LWC_KIND_CONTEXT, LWC_IOC_RENEW, &args);
 }
 
-/* What lwc_overlay() will take; the module has no such call yet to check it. */
-static int check_overlay(const struct lwc_spec *specs, unsigned n)
-{
-	const struct lwc_spec *s;
-
-	if (n > LWC_MAX_SPECS)
-		return -E2BIG;
-	if (n && !specs)
-		return -EFAULT;
-	for (s = specs; s < specs + n; s++) {
-		if ((s->type != LWC_MEMORY && s->type != LWC_FILES) || s->flags)
-			return -EINVAL;
-		if (s->mode != LWC_COW && s->mode != LWC_SHARE && s->mode != LWC_READ)
-			return -EINVAL;
-		if (!s->from && s->to == UINT64_MAX)
-			continue;
-		if (s->from >= s->to || (s->type == LWC_MEMORY && (s->from | s->to) % 4096))
-			return -EINVAL;
-	}
-	return 0;
-}
-
 int lwc_keep(int ctx)
 {
 	return call(ctx, LWC_KIND_CONTEXT, LWC_IOC_KEEP, NULL);
@@ -127,9 +105,8 @@ int lwc_overlay(int ctx, const struct lwc_spec *specs, unsigned n)
 		.n_specs = n,
 		.specs = address(specs),
 	};
-	int ret = call(ctx, LWC_KIND_CONTEXT, LWC_IOC_OVERLAY, &args);
 
-	return ret == -EOPNOTSUPP ? check_overlay(specs, n) ?: ret : ret;
+	return call(ctx, LWC_KIND_CONTEXT, LWC_IOC_OVERLAY, &args);
 }
 
 int lwc_restrict(int ctx, unsigned rights, const struct lwc_spec *specs, unsigned n)
@@ -155,8 +132,6 @@ long lwc_syscall(int ctx, unsigned use, long nr, const uint64_t args[6])
 
 	if (!args)
 		return -EFAULT;
-	if (use & ~(LWC_USE_MEMORY | LWC_USE_FILES | LWC_USE_CREDS))
-		return -EINVAL;
 	for (i = 0; i < 6; i++)
 		sys.args[i] = args[i];
 
