@@ -136,6 +136,25 @@ int lwc_files_install(struct files_struct *files, struct file *file)
 	return fd == -EINVAL ? -EMFILE : fd;
 }
 
+/* The first descriptor from @fd on that is open in one of two tables, or @end. */
+static unsigned int next_open(struct files_struct *one, struct files_struct *other,
+			      unsigned int fd, unsigned int end)
+{
+	struct files_struct *files[] = { one, other };
+	unsigned int i, found = end;
+	struct fdtable *fdt;
+
+	for (i = 0; i < ARRAY_SIZE(files); i++) {
+		spin_lock(&files[i]->file_lock);
+		fdt = table_of(files[i]);
+		if (fd < fdt->max_fds)
+			found = min_t(unsigned long, found,
+				      find_next_bit(fdt->open_fds, min(fdt->max_fds, end), fd));
+		spin_unlock(&files[i]->file_lock);
+	}
+	return found;
+}
+
 static unsigned int count_open(struct files_struct *files)
 {
 	struct fdtable *fdt;
@@ -280,10 +299,11 @@ void lwc_files_equalise(struct files_struct *files, struct files_struct *model,
 			lwc_files_filter keep, lwc_files_filter spare, const void *context,
 			struct lwc_closing *closing)
 {
-	unsigned int size = table_size(files);
+	const unsigned int end = table_size(files);
 	unsigned int fd;
 
-	for (fd = 0; fd < size; fd++) {
+	for (fd = next_open(files, model, 0, end); fd < end;
+	     fd = next_open(files, model, fd + 1, end)) {
 		bool wanted_flag = false, flag = false;
 		struct file *wanted = get_slot(model, fd, &wanted_flag);
 		struct file *now = get_slot(files, fd, &flag);
