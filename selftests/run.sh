@@ -63,6 +63,20 @@ trouble+='suspicious RCU|Bad rss-counter|Bad page|leak|sleeping function|hung ta
 trouble+='blocked for more than|soft lockup|general protection|unable to handle|'
 trouble+='page_table_check|list_(add|del) corruption|refcount_t'
 
+# A sleep that starts no process.
+exec {never}<> <(:)
+nap() { read -rt "$1" -u "$never" _ || true; }
+
+# A processor that idles keeps the memory of the last process that it ran, though
+# that is dead. So on each there is one that never dies, and runs now and then.
+tickers=()
+for cpu in /sys/devices/system/cpu/cpu[0-9]*; do
+	# shellcheck disable=SC2016 # it is the other shell that expands it
+	taskset -c "${cpu##*cpu}" bash -c 'exec {f}<> <(:); while :; do read -rt 0.05 -u $f; done' \
+		</dev/null >/dev/null 2>&1 &
+	tickers+=($!)
+done
+
 # Objects of the kernel that a context is made of, counted exactly: what lies unused
 # in the allocator's own lists is given back first. No process may be started for
 # that (each is made of such objects itself), so the answers are in variables.
@@ -83,16 +97,16 @@ count_objects() {
 	done
 }
 
+# What is in use, and by whom as far as the kernel says, in kB.
 used=0
+declare -A memory memory_before
 count_memory() {
 	local name n rest
-	used=0
 	while read -r name n rest; do
-		case $name in
-		MemTotal:) used=$((used + n)) ;;
-		MemFree:|Buffers:|Cached:|SReclaimable:) used=$((used - n)) ;;
-		esac
+		memory[${name%:}]=$n
 	done </proc/meminfo
+	used=$((memory[MemTotal] - memory[MemFree] - memory[Buffers] - memory[Cached] -
+		memory[SReclaimable]))
 }
 
 contexts=0
@@ -100,7 +114,7 @@ count_contexts() { read -r contexts </sys/class/misc/lwc/contexts; }
 
 # Everything that is freed late is freed within seconds, or it is lost: what
 # became of the objects and of the memory that there were before the program.
-leaks=() objects_before=() memory_before=0
+leaks=() objects_before=() used_before=0
 check_leaks() {
 	local i j
 	for i in {1..60}; do
@@ -113,12 +127,16 @@ check_leaks() {
 				leaks+=("${caches[j]}: ${objects[j]} after ${objects_before[j]}")
 		done
 		[ ${#leaks[@]} != 0 ] || break
-		sleep 0.1
+		nap 0.1
 	done
 	count_memory
 	# Other users of memory come and go; a leak of one page a switch would be gigabytes.
-	i=$((used - memory_before))
-	[ $i -le 24000 ] || leaks+=("$i kB of memory are left")
+	i=$((used - used_before))
+	[ $i -gt 24000 ] || return 0
+	leaks+=("$i kB of memory are left, of which")
+	for j in AnonPages SUnreclaim KernelStack PageTables Percpu VmallocUsed Shmem; do
+		leaks+=("  $j: ${memory[$j]} after ${memory_before[$j]}")
+	done
 }
 
 ordinary=(setpriv --reuid 65534 --regid 65534 --groups "$(stat -c %g /dev/lwc)" --inh-caps=-all)
@@ -126,7 +144,7 @@ ordinary=(setpriv --reuid 65534 --regid 65534 --groups "$(stat -c %g /dev/lwc)" 
 # run NAME USER: what it says goes to a file first, so that a program which fails
 # can be shown in full.
 out=$(mktemp /dev/shm/lwc-selftest.XXXXXX)
-trap 'rm -f "$out"' EXIT
+trap 'rm -f "$out"; kill "${tickers[@]}"' EXIT
 chmod 644 "$out"
 
 run() {
@@ -136,13 +154,17 @@ run() {
 	[ -n "$LWC_TEST_ONLY" ] || unset LWC_TEST_ONLY
 	[ "$user" = root ] || { as=("${ordinary[@]}"); what="$name(user)"; }
 	new_messages
+	nap 0.2
 	count_objects
 	objects_before=("${objects[@]}")
 	count_memory
-	memory_before=$used
+	used_before=$used
+	for line in "${!memory[@]}"; do
+		memory_before[$line]=${memory[$line]}
+	done
 	echo "# $what"
 	# In a directory where anyone may write; in a session of its own, to be ended as one.
-	(cd /dev/shm && HOME=/dev/shm setsid timeout -k 10 "$limit" "${as[@]}" "$dir/$name" >"$out" 2>&1 </dev/null)
+	(cd /dev/shm && HOME=/dev/shm setsid timeout -k 10 "$limit" "${as[@]}" "$dir/$name" >"$out" 2>&1 </dev/null {never}>&-)
 	status=$?
 	while IFS= read -r line; do
 		case $line in
