@@ -132,7 +132,7 @@ check_leaks() {
 	count_memory
 	# Other users of memory come and go; a leak of one page a switch would be gigabytes.
 	i=$((used - used_before))
-	[ $i -gt 24000 ] || return 0
+	[ $i -gt 96000 ] || return 0
 	leaks+=("$i kB of memory are left, of which")
 	for j in AnonPages SUnreclaim KernelStack PageTables Percpu VmallocUsed Shmem; do
 		leaks+=("  $j: ${memory[$j]} after ${memory_before[$j]}")
