@@ -5,6 +5,7 @@
 # the state of random numbers. What is not to be forgotten is still there.
 use strict;
 use warnings;
+use Fcntl ':flock';
 use FindBin;
 use lib $FindBin::Bin;
 use Client;
@@ -31,6 +32,9 @@ my @litter = map { body(get('/litter')) } 1 .. 3;
 ok($litter[0] =~ /lock 0$/ && $litter[0] eq $litter[1] && $litter[1] eq $litter[2],
 	'open files, locks, umask and working directory are forgotten', "@litter");
 my $cwd = readlink '/proc/' . worker() . '/cwd';
+open my $dir, '<', $cwd;
+ok(flock($dir, LOCK_EX | LOCK_NB), '... at once: what was locked is free when the answer is there', $!);
+close $dir;
 ok($litter[0] =~ / cwd \Q$cwd\E / && $cwd ne '/tmp', 'the worker is still in its own directory', $cwd);
 ok((() = glob '/proc/' . worker() . '/fd/*') < 40, 'the worker has no more descriptors than before');
 

@@ -10,6 +10,7 @@ use lib $FindBin::Bin;
 use Client;
 
 my $before = worker();
+my $log_start = -s dir() . '/error.log';
 
 my $got = get('/hostile?lie=none');
 ok(body($got) eq "truth\n" && $got =~ /^X-Lie: yes\r$/m, 'a handler can speak to the worker by itself', $got);
@@ -48,6 +49,6 @@ for my $n (1 .. 300) {
 my $told = join ', ', map { "$_: $status{$_}" } sort keys %status;
 ok($status{500} && worker() == $before, "hostile: 300 times garbage, the worker lives ($told)");
 ok(body(get('/hello')) eq "hello\n", '... and answers');
-ok(slurp(dir() . '/error.log') !~ /exited on signal|\[emerg\]/, '... and nothing died');
+ok(substr(slurp(dir() . '/error.log'), $log_start) !~ /exited on signal|\[emerg\]/, '... and nothing died');
 
 exit($Client::failed != 0);
