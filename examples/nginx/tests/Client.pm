@@ -18,7 +18,8 @@ my $log_at = 0;
 
 sub dir { return $ENV{LWC_DIR} }
 
-sub ok {
+# The prototype matters: a match that fails is nothing at all in a list.
+sub ok($$;$) {
 	my ($good, $name, $why) = @_;
 	local $| = 1;
 	print $good ? 'ok' : 'not ok', " - $name\n";
