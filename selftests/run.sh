@@ -59,7 +59,7 @@ new_messages() {
 }
 
 trouble='WARNING|BUG|Oops|KASAN|UBSAN|possible (recursive|circular)|inconsistent lock|'
-trouble+='suspicious RCU|Bad rss-counter|Bad page|leak|sleeping function|hung task|'
+trouble+='suspicious RCU|Bad rss-counter|Bad page|memory leak|unreferenced object|sleeping function|hung task|'
 trouble+='blocked for more than|soft lockup|general protection|unable to handle|'
 trouble+='page_table_check|list_(add|del) corruption|refcount_t'
 
