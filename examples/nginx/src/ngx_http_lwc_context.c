@@ -23,10 +23,16 @@ static ngx_int_t ngx_http_lwc_fetch(ngx_http_request_t *r,
 static const char *ngx_http_lwc_why(int rc);
 
 
+/* on top of "lwc_arena": headers, and what says how long each part is */
+
+#define NGX_HTTP_LWC_HEADERS  65536
+
+
 static struct {
     int          fd;                       /* H's descriptor, or -1 */
     u_char      *arena;
-    size_t       size;
+    size_t       size;                     /* of the mapping */
+    size_t       limit;                    /* as configured */
     ngx_event_t  settle;
 } ngx_http_lwc;
 
@@ -79,7 +85,8 @@ ngx_int_t
 ngx_http_lwc_init(ngx_cycle_t *cycle, size_t arena)
 {
     ngx_http_lwc.fd = -1;
-    ngx_http_lwc.size = arena;
+    ngx_http_lwc.limit = arena;
+    ngx_http_lwc.size = arena + NGX_HTTP_LWC_HEADERS;
 
     if (ngx_http_lwc_map(cycle->log) != NGX_OK
         || ngx_http_lwc_random_init(cycle) != NGX_OK
@@ -170,7 +177,7 @@ ngx_http_lwc_make(ngx_log_t *log)
 
     ngx_log_error(NGX_LOG_INFO, log, 0,
                   "lwc_rollback: request context %d, arena of %uz bytes",
-                  ngx_http_lwc.fd, ngx_http_lwc.size);
+                  ngx_http_lwc.fd, ngx_http_lwc.limit);
 
     return NGX_OK;
 }
@@ -383,7 +390,7 @@ ngx_http_lwc_fetch(ngx_http_request_t *r, ngx_http_lwc_reply_t *reply)
                       "lwc_rollback: the response to \"%V\" does not fit into "
                       "the arena: it needs more than %uL bytes, "
                       "\"lwc_arena\" is %uz",
-                      &r->uri, result->used, ngx_http_lwc.size);
+                      &r->uri, result->used, ngx_http_lwc.limit);
         ngx_memzero(p, room);
         return NGX_ERROR;
     }

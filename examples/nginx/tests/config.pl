@@ -111,6 +111,20 @@ for my $case (['http', { http => 'lwc_rollback on;' }, 0], ['server', { server =
 	stop();
 }
 
+# What "lwc_arena" says is the body that fits.
+for my $case (['', 1 << 20], ['lwc_arena 64k;', 1 << 16]) {
+	my ($words, $size) = @$case;
+	configure(http => "lwc_rollback on; $words", location => 'lwc_test big;');
+	nginx('', '');
+	wait_for(sub { get('/hello', port => 8090) =~ /hello\n/ });
+	ok(length body(get("/here?size=$size", port => 8090)) == $size, "a body of $size bytes fits: " . ($words || 'by default'));
+	my $more = $size + 70000;
+	ok(status(get("/here?size=$more", port => 8090)) == 500 &&
+		wait_for(sub { slurp("$home/error.log") =~ /does not fit into the arena: .*"lwc_arena" is $size\b/ }),
+		"... one of $more bytes does not");
+	stop();
+}
+
 # The proxy beside a protected location, in one server.
 configure(http => 'lwc_rollback on;', location => 'lwc_rollback off; proxy_pass http://127.0.0.1:8082/hello;');
 nginx('', '');

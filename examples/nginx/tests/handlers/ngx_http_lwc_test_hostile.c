@@ -27,7 +27,7 @@ static struct {
 } lie;
 
 
-/* shared, to be written, and as large as the tests' "lwc_arena" */
+/* shared, to be written, and as large as the tests' "lwc_arena" makes it */
 
 static ngx_int_t
 ngx_http_lwc_test_find_arena(void)
@@ -46,7 +46,7 @@ ngx_http_lwc_test_find_arena(void)
 
         if (sscanf(line, "%lx-%lx %7s", &from, &to, perms) == 3
             && ngx_strcmp(perms, "rw-s") == 0
-            && to - from == 4 * 1024 * 1024)
+            && to - from == 4 * 1024 * 1024 + 65536)
         {
             lie.arena = (u_char *) from;
             lie.size = to - from;
@@ -284,7 +284,7 @@ static void
 ngx_http_lwc_test_lie_used(ngx_http_request_t *r)
 {
     lie.pos = lie.arena + sizeof(ngx_http_lwc_result_t)
-              + ngx_http_lwc_test_arg(r, "n", 4 * 1024 * 1024);
+              + ngx_http_lwc_test_arg(r, "n", 8 * 1024 * 1024);
 }
 
 
