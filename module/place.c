@@ -6,10 +6,12 @@
  * task: every function works on current.
  */
 #include <linux/entry-common.h>
+#include <linux/kprobes.h>
 #include <linux/slab.h>
 #include <linux/sched/task_stack.h>
 #include <linux/signal.h>
 #include <asm/fpu/api.h>
+#include <asm/fpu/xstate.h>
 #include <asm/fsgsbase.h>
 #include <asm/pkru.h>
 #include <asm/segment.h>
@@ -71,25 +73,32 @@ void lwc_place_leave_buffers(void)
 	preempt_enable();
 }
 
-void lwc_place_save(struct lwc_place *place)
+static u64 read_selectors(void)
+{
+	u64 fs, gs, ds, es;
+
+	savesegment(fs, fs);
+	savesegment(gs, gs);
+	savesegment(ds, ds);
+	savesegment(es, es);
+	return fs | gs << 16 | ds << 32 | es << 48;
+}
+
+/* Saving and loading go through one list, in one order, with interrupts off. */
+static __always_inline void save(struct lwc_place *place)
 {
 	place->regs = *current_pt_regs();
 	place->regs.ax = 0;
 	/* Not in a system call: nothing is restarted on the way out. */
 	place->regs.orig_ax = -1;
-	/* A debugger that steps the thread steps it, not this place. */
-	if (test_thread_flag(TIF_FORCED_TF))
-		place->regs.flags &= ~X86_EFLAGS_TF;
 
-	savesegment(fs, place->fs);
-	savesegment(gs, place->gs);
-	savesegment(ds, place->ds);
-	savesegment(es, place->es);
+	place->selectors = read_selectors();
 	if (!lwc_broken(NO_FS_BASE))
 		place->fsbase = x86_fsbase_read_cpu();
-	place->gsbase = kernel_call(x86_gsbase_read_cpu_inactive)();
+	place->gsbase = lwc_read_user_gsbase();
 	place->pkru = read_pkru();
-	place->cpu = raw_smp_processor_id();
+	/* Whoever has moved to another CPU is marked to have the area written. */
+	place->cpu = unlikely(test_thread_flag(TIF_NOTIFY_RESUME)) ? -1 : smp_processor_id();
 
 	place->blocked = current->blocked;
 	place->sas_ss_sp = current->sas_ss_sp;
@@ -101,61 +110,20 @@ void lwc_place_save(struct lwc_place *place)
 #endif
 	place->clear_child_tid = current->clear_child_tid;
 	lwc_rseq_save(&place->rseq);
-	place->dispatch = current->syscall_dispatch;
 	place->dispatch_on = test_syscall_work(SYSCALL_USER_DISPATCH);
+	if (unlikely(place->dispatch_on))
+		place->dispatch = current->syscall_dispatch;
 }
 
-static void load_segments(const struct lwc_place *place)
-{
-	unsigned short now;
-
-	/* Loading a selector clobbers its base, so bases come after. */
-	savesegment(fs, now);
-	if (unlikely(now | place->fs))
-		loadsegment(fs, place->fs);
-	savesegment(gs, now);
-	if (unlikely(now | place->gs))
-		load_gs_index(place->gs);
-	savesegment(ds, now);
-	if (unlikely(now | place->ds))
-		loadsegment(ds, place->ds);
-	savesegment(es, now);
-	if (unlikely(now | place->es))
-		loadsegment(es, place->es);
-	current->thread.fsindex = place->fs;
-	current->thread.gsindex = place->gs;
-	current->thread.fsbase = place->fsbase;
-	current->thread.gsbase = place->gsbase;
-	if (!lwc_broken(NO_FS_BASE))
-		x86_fsbase_write_cpu(place->fsbase);
-	kernel_call(x86_gsbase_write_cpu_inactive)(place->gsbase);
-}
-
-void lwc_place_load(const struct lwc_place *place)
+/* All but the bases, the protection keys and the signal mask. */
+static __always_inline void load(const struct lwc_place *place)
 {
 	*current_pt_regs() = place->regs;
-	if (test_thread_flag(TIF_FORCED_TF))
-		current_pt_regs()->flags |= X86_EFLAGS_TF;
 
-	preempt_disable();
-	load_segments(place);
-	if (!lwc_broken(NO_PKRU))
-		write_pkru(place->pkru);
 	lwc_rseq_load(&place->rseq);
-	/*
-	 * The area in the context's memory names the CPU that it was last
-	 * written on: not that of the save where an event was pending.
-	 */
-	if (IS_ENABLED(CONFIG_SCHED_MM_CID) || place->rseq.event_mask ||
-	    place->cpu != smp_processor_id())
+	if (IS_ENABLED(CONFIG_SCHED_MM_CID) || unlikely(place->cpu != smp_processor_id()))
 		rseq_migrate(current);
-	preempt_enable();
 
-	if (!lwc_broken(NO_SIGNAL_MASK) && !sigequalsets(&current->blocked, &place->blocked)) {
-		sigset_t blocked = place->blocked;
-
-		sigprocmask(SIG_SETMASK, &blocked, NULL);
-	}
 	current->sas_ss_sp = place->sas_ss_sp;
 	current->sas_ss_size = place->sas_ss_size;
 	current->sas_ss_flags = place->sas_ss_flags;
@@ -164,29 +132,119 @@ void lwc_place_load(const struct lwc_place *place)
 	current->compat_robust_list = place->compat_robust_list;
 #endif
 	current->clear_child_tid = place->clear_child_tid;
-	current->syscall_dispatch = place->dispatch;
-	if (unlikely(place->dispatch_on))
+	if (unlikely(place->dispatch_on)) {
+		current->syscall_dispatch = place->dispatch;
 		set_syscall_work(SYSCALL_USER_DISPATCH);
-	else if (unlikely(test_syscall_work(SYSCALL_USER_DISPATCH)))
+	} else if (unlikely(test_syscall_work(SYSCALL_USER_DISPATCH))) {
 		clear_syscall_work(SYSCALL_USER_DISPATCH);
+	}
 	/* What was interrupted elsewhere is not restarted here: EINTR. */
 	current->restart_block.fn = lwc_do_no_restart_syscall;
 }
 
+/* Loading a selector clobbers its base, so bases come after. */
+static void load_segments(const struct lwc_place *place)
+{
+	const unsigned short fs = place->selectors, gs = place->selectors >> 16;
+	const unsigned short ds = place->selectors >> 32, es = place->selectors >> 48;
+
+	if (unlikely(place->selectors | read_selectors())) {
+		loadsegment(fs, fs);
+		load_gs_index(gs);
+		loadsegment(ds, ds);
+		loadsegment(es, es);
+	}
+	current->thread.fsindex = fs;
+	current->thread.gsindex = gs;
+	current->thread.fsbase = place->fsbase;
+	current->thread.gsbase = place->gsbase;
+	if (!lwc_broken(NO_FS_BASE))
+		x86_fsbase_write_cpu(place->fsbase);
+	kernel_call(x86_gsbase_write_cpu_inactive)(place->gsbase);
+}
+
+static bool same_segments(const struct lwc_place *a, const struct lwc_place *b)
+{
+	return !(a->selectors | b->selectors |
+		 (a->fsbase ^ b->fsbase) | (a->gsbase ^ b->gsbase));
+}
+
 /*
- * kernel_fpu_begin_mask(0) leaves the registers saved in the buffer in use
- * and nothing loaded; the way back to user space loads fpu->fpstate.
+ * A debugger that steps the thread steps it, not the place that it leaves:
+ * @left is the saved one, and what was loaded is stepped.
  */
-void lwc_place_switch_extended(const struct lwc_place *next)
+static void hand_on_stepping(struct lwc_place *left)
+{
+	left->regs.flags &= ~X86_EFLAGS_TF;
+	current_pt_regs()->flags |= X86_EFLAGS_TF;
+}
+
+/*
+ * As a switch of tasks does it. Where the registers are in the buffer already
+ * (TIF_NEED_FPU_LOAD) the way back to user space loads them, from wherever
+ * the pointer points.
+ */
+static void switch_extended(struct fpstate *next)
 {
 	struct fpu *fpu = &current->thread.fpu;
 
 	if (lwc_broken(NO_FPU_SAVE))
 		return;
-	kernel_fpu_begin_mask(0);
-	fpu->fpstate = next->fpstate;
-	fpu->last_cpu = -1;
-	kernel_fpu_end();
+	if (unlikely(test_thread_flag(TIF_NEED_FPU_LOAD))) {
+		fpu->fpstate = next;
+		fpu->last_cpu = -1;
+		return;
+	}
+	kernel_call(save_fpregs_to_fpstate)(fpu);
+	fpu->fpstate = next;
+	kernel_call(restore_fpregs_from_fpstate)(next, XFEATURE_MASK_FPSTATE);
+}
+
+void lwc_place_exchange(struct lwc_place *from, const struct lwc_place *to)
+{
+	lockdep_assert_irqs_disabled();
+	save(from);
+	load(to);
+	if (unlikely(test_thread_flag(TIF_FORCED_TF)))
+		hand_on_stepping(from);
+	if (unlikely(!same_segments(from, to)))
+		load_segments(to);
+	if (unlikely(from->pkru != to->pkru) && !lwc_broken(NO_PKRU))
+		write_pkru(to->pkru);
+	switch_extended(to->fpstate);
+}
+/* A breakpoint in lwc_read_user_gsbase() would be taken with the wrong base. */
+NOKPROBE_SYMBOL(lwc_place_exchange);
+
+void lwc_place_set_mask(const struct lwc_place *place)
+{
+	sigset_t blocked = place->blocked;
+
+	if (!lwc_broken(NO_SIGNAL_MASK))
+		sigprocmask(SIG_SETMASK, &blocked, NULL);
+}
+
+void lwc_place_save(struct lwc_place *place)
+{
+	local_irq_disable();
+	save(place);
+	local_irq_enable();
+	if (test_thread_flag(TIF_FORCED_TF))
+		place->regs.flags &= ~X86_EFLAGS_TF;
+}
+NOKPROBE_SYMBOL(lwc_place_save);
+
+void lwc_place_load(const struct lwc_place *place)
+{
+	local_irq_disable();
+	load(place);
+	if (test_thread_flag(TIF_FORCED_TF))
+		current_pt_regs()->flags |= X86_EFLAGS_TF;
+	load_segments(place);
+	if (!lwc_broken(NO_PKRU))
+		write_pkru(place->pkru);
+	local_irq_enable();
+	lwc_place_load_mask(place);
 }
 
 void lwc_place_copy_extended(struct lwc_place *place)

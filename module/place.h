@@ -12,6 +12,7 @@
 #include <linux/list.h>
 #include <linux/ptrace.h>
 #include <linux/sched.h>
+#include <linux/signal.h>
 #include <linux/syscall_user_dispatch.h>
 #include <asm/fpu/types.h>
 
@@ -33,12 +34,9 @@ struct lwc_thread;
  * @fpstate_memory: what to free, NULL for the task's own buffer
  * @fsbase: fs base
  * @gsbase: user gs base
- * @fs: selector
- * @gs: selector
- * @ds: selector
- * @es: selector
+ * @selectors: fs, gs, ds, es, from the lowest 16 bits up
  * @pkru: protection key rights
- * @cpu: where the place was left: the rseq area names that CPU
+ * @cpu: the CPU that the rseq area in the context's memory names; -1: any
  * @blocked: signal mask
  * @sas_ss_sp: alternate signal stack
  * @sas_ss_size: its size
@@ -61,10 +59,7 @@ struct lwc_place {
 	void *fpstate_memory;
 	unsigned long fsbase;
 	unsigned long gsbase;
-	unsigned short fs;
-	unsigned short gs;
-	unsigned short ds;
-	unsigned short es;
+	u64 selectors;
 	u32 pkru;
 	int cpu;
 	sigset_t blocked;
@@ -137,10 +132,24 @@ void lwc_place_save(struct lwc_place *place);
 void lwc_place_load(const struct lwc_place *place);
 
 /**
- * lwc_place_switch_extended() - swap the extended state
- * @next: its state is loaded; the current one is left in the buffer in use
+ * lwc_place_exchange() - save one, load another, with the extended state
+ * @from: where the current task is
+ * @to: what lwc_place_save() filled
+ *
+ * Interrupts are off. The signal mask is not loaded: lwc_place_load_mask().
  */
-void lwc_place_switch_extended(const struct lwc_place *next);
+void lwc_place_exchange(struct lwc_place *from, const struct lwc_place *to);
+
+void lwc_place_set_mask(const struct lwc_place *place);
+
+/**
+ * lwc_place_load_mask() - make @place's signal mask the current task's
+ */
+static inline void lwc_place_load_mask(const struct lwc_place *place)
+{
+	if (unlikely(!sigequalsets(&current->blocked, &place->blocked)))
+		lwc_place_set_mask(place);
+}
 
 /**
  * lwc_place_copy_extended() - copy the current task's extended state

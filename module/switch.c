@@ -120,12 +120,13 @@ static void move(struct lwc_thread *thread, struct lwc_place *place)
 
 	lwc_powers_update(&before->powers);
 	take_references(process, next);
-	lwc_place_save(thread->place);
-	lwc_place_switch_extended(place);
 
 	lwc_transit_begin(thread);
 	lwc_mm_leave();
 	task_lock(current);
+	local_irq_disable();
+	lwc_place_exchange(thread->place, place);
+	local_irq_enable();
 	lwc_mm_enter(next->mm, process->leader);
 	current->files = next->files;
 	current->fs = next->fs;
@@ -134,7 +135,7 @@ static void move(struct lwc_thread *thread, struct lwc_place *place)
 	lwc_powers_enter(&next->powers);
 	lwc_transit_end(thread);
 
-	lwc_place_load(place);
+	lwc_place_load_mask(place);
 	leave_references(before);
 	thread->context = next;
 	thread->place = place;

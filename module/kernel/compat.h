@@ -235,18 +235,36 @@ static inline void lwc_move_record_locks(struct file_lock_context *locks, fl_own
 #endif
 }
 
+/*
+ * The base of gs in user space: the inside of x86_gsbase_read_cpu_inactive(), for
+ * who has interrupts off. One statement, so that the compiler puts nothing
+ * between; the caller's own function must be out of the reach of kprobes.
+ */
+static __always_inline unsigned long lwc_read_user_gsbase(void)
+{
+	unsigned long base;
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
+	/* It knows no swapgs. */
+	if (cpu_feature_enabled(X86_FEATURE_FRED))
+		return kernel_call(x86_gsbase_read_cpu_inactive)();
+#endif
+	if (!cpu_feature_enabled(X86_FEATURE_FSGSBASE))
+		return kernel_call(x86_gsbase_read_cpu_inactive)();
+	asm volatile("swapgs\n\trdgsbase %0\n\tswapgs" : "=r" (base) : : "memory");
+	return base;
+}
+
 struct lwc_rseq {
 	struct rseq __user *area;
 	u32 length;
 	u32 signature;
-	unsigned long event_mask;
 };
 
 static inline void lwc_rseq_save(struct lwc_rseq *rseq)
 {
 	rseq->area = current->rseq;
 	rseq->signature = current->rseq_sig;
-	rseq->event_mask = current->rseq_event_mask;
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
 	rseq->length = current->rseq_len;
 #endif
@@ -256,7 +274,6 @@ static inline void lwc_rseq_load(const struct lwc_rseq *rseq)
 {
 	current->rseq = rseq->area;
 	current->rseq_sig = rseq->signature;
-	current->rseq_event_mask = rseq->event_mask;
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
 	current->rseq_len = rseq->length;
 #endif

@@ -35,6 +35,8 @@
 #include <linux/static_call.h>
 #include <linux/uprobes.h>
 #include <linux/user_namespace.h>
+#include <asm/fpu/sched.h>
+#include <asm/fpu/signal.h>
 #include <asm/fsgsbase.h>
 #include <asm/mmu_context.h>
 #include <asm/tlbflush.h>
@@ -113,6 +115,8 @@ long do_seccomp(unsigned int op, unsigned int flags, void __user *uargs);
 	f(mm_alloc)			\
 	f(ptracer_capable)		\
 	f(put_files_struct)		\
+	f(restore_fpregs_from_fpstate)	\
+	f(save_fpregs_to_fpstate)	\
 	f(seccomp_filter_release)	\
 	f(switch_mm_irqs_off)		\
 	f(unlink_anon_vmas)		\
