@@ -1,41 +1,32 @@
 // SPDX-License-Identifier: MIT
-/*
- * hello.c - light-weight contexts in one page: create, switch, snapshot, rollback.
- * It is quoted in the README, so it must never grow beyond what one reads at once.
- */
+/* hello.c - create, switch, snapshot, rollback. It must never outgrow one page. */
+#include <error.h>
 #include <lwc.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static void must(const char *what, int ret)
 {
-	if (ret < 0) {
-		fprintf(stderr, "%s: %s\n", what, strerror(-ret));
-		exit(1);
-	}
+	if (ret)
+		error(1, -ret, "%s", what);
 }
 
 int main(void)
 {
 	unsigned long number = 1;
 	struct lwc_event ev;
+	int other;
 
-	/* Each context has its own memory, hence its own stdio buffer: keep it empty. */
-	setvbuf(stdout, NULL, _IONBF, 0);
-
+	setbuf(stdout, NULL);			/* It is memory: each context has its own. */
 	must("lwc_create", lwc_create(NULL, 0, 0, &ev));
 	while (ev.reason == LWC_EV_SWITCH) {	/* The second return, in the new context. */
 		number += ev.arg;
 		printf("  other: got %lu, number is %lu here\n", ev.arg, number);
 		must("lwc_switch", lwc_switch(ev.caller, 0, number, &ev));
 	}
-
-	int other = ev.created;			/* The first return, in the root context. */
-
-	for (unsigned long i = 10; i <= 30; i += 10) {
+	other = ev.created;			/* The first return, in the root context. */
+	for (int i = 10; i <= 30; i += 10) {
 		must("lwc_switch", lwc_switch(other, 0, i, &ev));
-		printf("root: sent %lu, got %lu back, number is still %lu here\n", i, ev.arg, number);
+		printf("root: sent %d, got %lu back, number is still %lu here\n", i, ev.arg, number);
 	}
 
 	must("lwc_snapshot", lwc_snapshot(-1, 0, &ev));
