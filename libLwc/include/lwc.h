@@ -29,7 +29,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The three structures of the ABI are below, with the types of <stdint.h>. */
+/*
+ * The three structures of the ABI are below, with the types of <stdint.h>, unless
+ * the program has included <linux/lwc.h> before: then they are that one's, with
+ * the same layouts.
+ */
 #ifndef __UAPI_DEF_LWC_STRUCTS
 #define __UAPI_DEF_LWC_STRUCTS 0
 #endif
@@ -39,6 +43,7 @@
 extern "C" {
 #endif
 
+#if !__UAPI_DEF_LWC_STRUCTS
 /**
  * struct lwc_event - what came in: filled when a call returns in *this* context
  * @created: the new descriptor, in its creator; else -1
@@ -114,6 +119,7 @@ struct lwc_features {
 	uint32_t max_contexts;
 	uint32_t reserved;
 };
+#endif /* !__UAPI_DEF_LWC_STRUCTS */
 
 /* ------------------------------------------------------------------------
  * Contexts
