@@ -100,7 +100,10 @@ LWC_TEST(device_closed_or_replaced)
 	}
 }
 
-/* The numbers that programs count on (0, 1, 2, the lowest free) are theirs. */
+/*
+ * The numbers that programs count on (0, 1, 2, the lowest free) are theirs. But each
+ * context has a table as large as the highest number asks for.
+ */
 LWC_TEST(device_out_of_the_way)
 {
 	struct lwc_features f;
@@ -121,8 +124,11 @@ LWC_TEST(device_out_of_the_way)
 		n++;
 		flags = fcntl(fd, F_GETFD);
 		EXPECT_EQ(FD_CLOEXEC, flags & FD_CLOEXEC);
+		EXPECT_LE(100, fd);
+		EXPECT_GT(256, fd);
 	}
 	EXPECT_EQ(1, n);
+	EXPECT_GE(256, status_field("FDSize"));
 }
 
 static void become_nobody(struct __test_metadata *_metadata)

@@ -20,8 +20,11 @@
 
 #define DEVICE_PATH	"/dev/lwc"
 
-/* Out of the way of programs that hand out low numbers, and of select(2)'s end. */
-#define HIGH_NUMBER	900
+/*
+ * Out of the way of programs that count on low numbers. Not higher than needed: a
+ * table has room up to its highest number, and each context has a table.
+ */
+#define HIGH_NUMBER	100
 
 /*
  * The device number and the descriptor, plus 1, in one word, so that threads and
@@ -47,7 +50,7 @@ static bool is_device(uint64_t dev)
 	       (uint32_t)st.st_rdev == dev >> 32;
 }
 
-/* The same file at a high number, or else at the highest there is; never below 3. */
+/* The same file at a high number, or else at the highest free one; never below 3. */
 static int move_up(int fd)
 {
 	struct rlimit limit = { HIGH_NUMBER, HIGH_NUMBER };
