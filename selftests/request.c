@@ -407,6 +407,139 @@ LWC_TEST(snapshot_closed)
 	EXPECT_EQ(0, status);
 }
 
+/* The first snapshot in the table, which is the outermost request's. */
+static int first_snapshot(void)
+{
+	int fd;
+
+	for (fd = 3; fd < 1024; fd++) {
+		if (ioctl(fd, LWC_IOC_KIND) == LWC_KIND_SNAPSHOT)
+			return fd;
+	}
+	return -1;
+}
+
+static long context_in_its_place(void *arg)
+{
+	const int fd = first_snapshot();
+	struct lwc_event ev;
+
+	(void)arg;
+	lwc_close(fd);
+	if (lwc_create(NULL, 0, 0, &ev))
+		return 0;
+	while (ev.reason == LWC_EV_SWITCH)
+		lwc_switch(ev.caller, 0, 77, &ev);
+	shm[1] = ev.created == fd ? fd : -1;
+	return 0;
+}
+
+/* It is the program's now, and is not closed. */
+LWC_TEST(snapshot_replaced)
+{
+	struct lwc_request rq = request(AMPLE);
+
+	EXPECT_ERR(lwc_request_run, EINVAL,
+		   lwc_request_run(&rq, context_in_its_place, NULL, NULL));
+	ASSERT_LE(3, shm[1]);
+	EXPECT_EQ(77, CALL(shm[1], 0));
+	EXPECT_EQ(0, lwc_close(shm[1]));
+	EXPECT_EQ(0, handled_signals());
+}
+
+static long loses_its_own_snapshot(void *arg)
+{
+	struct lwc_request rq = request(3 * QUICK);
+
+	(void)arg;
+	lwc_close(first_snapshot());
+	shm[0] = lwc_request_run(&rq, endless, NULL, NULL);
+	return 0;
+}
+
+/* The outer one is due as well, and cannot be rolled back: the inner one still can. */
+LWC_TEST(inner_deadline_alone)
+{
+	struct lwc_request rq = request(QUICK);
+
+	EXPECT_ERR(lwc_request_run, EBADF,
+		   lwc_request_run(&rq, loses_its_own_snapshot, NULL, NULL));
+	EXPECT_EQ(-ETIME, shm[0]);
+	EXPECT_EQ(0, handled_signals());
+	msleep(3 * QUICK);
+	EXPECT_FALSE(any_pending());
+}
+
+static long in_a_child(void *arg)
+{
+	struct lwc_request rq = request(3 * QUICK);
+	pid_t pid = fork();
+
+	(void)arg;
+	if (!pid)
+		_exit(lwc_request_run(&rq, endless, NULL, NULL) == -ETIME ? 0 : 1);
+	shm[0] = pid;
+	return 0;
+}
+
+/* The parent's deadline comes in its copy of the memory too, and means nothing there. */
+LWC_TEST(deadline_in_a_child)
+{
+	struct lwc_request rq = request(QUICK);
+	int status = -1;
+
+	lwc_request_run(&rq, in_a_child, NULL, NULL);
+	ASSERT_LT(0, shm[0]);
+	EXPECT_EQ(shm[0], waitpid(shm[0], &status, 0));
+	EXPECT_EQ(0, status);
+}
+
+static void own_timer(struct __test_metadata *_metadata, timer_t *timer)
+{
+	const struct itimerspec far = { .it_value.tv_sec = 1000 };
+	struct sigevent sev = { .sigev_notify = SIGEV_NONE };
+
+	ASSERT_EQ(0, timer_create(CLOCK_MONOTONIC, &sev, timer));
+	ASSERT_EQ(0, timer_settime(*timer, 0, &far, NULL));
+}
+
+static timer_t childs_timer;
+
+static long forks_and_has_a_timer(void *arg)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		shm[0] = pid;
+	else
+		own_timer(arg, &childs_timer);
+	return 0;
+}
+
+/* A child that returns is told so; what it has of its own is left to it. */
+LWC_TEST(child_returns)
+{
+	struct lwc_request rq = request(AMPLE);
+	struct itimerspec left;
+	pid_t pid = getpid();
+	int status = -1;
+	long r;
+
+	r = lwc_request_run(&rq, forks_and_has_a_timer, _metadata, NULL);
+	if (getpid() != pid) {
+		EXPECT_ERR(lwc_request_run, ESRCH, r);
+		EXPECT_EQ(0, handled_signals());
+		EXPECT_EQ(0, timer_gettime(childs_timer, &left));
+		EXPECT_LT(0, left.it_value.tv_sec);
+		_exit(0);
+	}
+	EXPECT_EQ(0, r);
+	ASSERT_LT(0, shm[0]);
+	EXPECT_EQ(shm[0], waitpid(shm[0], &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(0, handled_signals());
+}
+
 static long crashes(void *arg)
 {
 	*(volatile int *)arg = 1;

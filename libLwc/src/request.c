@@ -37,10 +37,15 @@ typedef uint64_t mask_t;
 /*
  * One call of lwc_request_run() with a deadline. On its stack: what is written
  * here after the snapshot is gone after the rollback.
+ *
+ * Nested ones share the outermost's signal and timer, which is set to the next of
+ * their deadlines: so the rollback to an outer one leaves nothing of an inner one
+ * behind, and a rollback that is refused has taken nothing away from it.
  */
 struct deadline {
 	struct deadline *outer;
 	uint64_t ns;		/* CLOCK_MONOTONIC, while @snapshot >= 0 */
+	int thread;
 	int signal;
 	int timer;
 	int snapshot;
@@ -48,6 +53,22 @@ struct deadline {
 
 /* The innermost of this thread; in a signal handler, hence not allocated late. */
 static __thread struct deadline *innermost __attribute__((tls_model("initial-exec")));
+
+static int thread_id(void)
+{
+	return (int)sys_3(__NR_gettid, 0, 0, 0);
+}
+
+/* A child forked by a request has the parent's deadlines in memory, and no others. */
+static bool is_mine(const struct deadline *d)
+{
+	return d && d->thread == thread_id();
+}
+
+static struct deadline *innermost_mine(void)
+{
+	return is_mine(innermost) ? innermost : NULL;
+}
 
 static uint64_t now(void)
 {
@@ -65,40 +86,40 @@ static mask_t set_mask(mask_t mask)
 	return old;
 }
 
-static void delete_timer(struct deadline *d)
-{
-	if (d->timer >= 0)
-		sys_3(__NR_timer_delete, d->timer, 0, 0);
-	d->timer = -1;
-}
-
 /*
  * The deadline's handler. Anyone may send the signal, so only the clock counts.
- * Of nested requests the outermost that is due goes; the inner ones' timers are
- * not undone by its rollback.
+ * Of nested requests the outermost that is due goes. It may be impossible to roll
+ * back to (it closed its snapshot, say, or the thread is in another context): then
+ * an inner one goes, and if there is none the timer comes again.
  */
 static void on_deadline(int sig, siginfo_t *info, void *ucontext)
 {
-	struct deadline *d, *due = NULL;
+	struct deadline *first = innermost_mine(), *tried = NULL, *d, *due;
 	uint64_t t = now();
 
 	(void)sig;
 	(void)info;
 	(void)ucontext;
-	for (d = innermost; d; d = d->outer) {
-		if (t >= d->ns && d->snapshot >= 0)
-			due = d;
-	}
-	if (!due)
-		return;
-	for (d = innermost; d != due; d = d->outer)
-		delete_timer(d);
-	lwc_rollback(due->snapshot, 0);
+	do {
+		due = NULL;
+		for (d = first; d != tried; d = d->outer) {
+			if (d->snapshot >= 0 && t >= d->ns)
+				due = d;
+		}
+		if (due)
+			lwc_rollback(due->snapshot, 0);
+		tried = due;
+	} while (due);
 }
 
 static bool unused(const struct sigaction *sa)
 {
 	return !(sa->sa_flags & SA_SIGINFO) && sa->sa_handler == SIG_DFL;
+}
+
+static bool is_ours(const struct sigaction *sa)
+{
+	return sa->sa_flags & SA_SIGINFO && sa->sa_sigaction == on_deadline;
 }
 
 /*
@@ -125,7 +146,13 @@ static int take_signal(mask_t blocked)
 			sigaction(sig, &ours, &old);
 			if (unused(&old))
 				return sig;
-			sigaction(sig, &old, NULL);
+			/*
+			 * Another thread's deadline was quicker. To put back what is
+			 * there already would undo its release_signal(), if that came
+			 * meanwhile.
+			 */
+			if (!is_ours(&old))
+				sigaction(sig, &old, NULL);
 		}
 	}
 	return -EAGAIN;
@@ -145,33 +172,47 @@ static int prepare(struct deadline *d, mask_t blocked)
 	long ret;
 
 	d->snapshot = -1;
-	d->outer = innermost;
-	d->signal = d->outer ? d->outer->signal : take_signal(blocked);
-	if (d->signal < 0)
-		return d->signal;
-
-	sev.sigev_signo = d->signal;
-	sev._sigev_un._tid = (int)sys_3(__NR_gettid, 0, 0, 0);
-	ret = sys_3(__NR_timer_create, CLOCK_MONOTONIC, (long)&sev, (long)&d->timer);
-	if (ret) {
-		if (!d->outer)
+	d->thread = thread_id();
+	d->outer = innermost_mine();
+	if (d->outer) {
+		d->signal = d->outer->signal;
+		d->timer = d->outer->timer;
+	} else {
+		d->signal = take_signal(blocked);
+		if (d->signal < 0)
+			return d->signal;
+		sev.sigev_signo = d->signal;
+		sev._sigev_un._tid = d->thread;
+		ret = sys_3(__NR_timer_create, CLOCK_MONOTONIC, (long)&sev, (long)&d->timer);
+		if (ret) {
 			release_signal(d->signal);
-		return (int)ret;
+			return (int)ret;
+		}
 	}
 	innermost = d;
 	return 0;
 }
 
+/* Sets the timer to the next deadline of @d and those around it. */
+static void set_timer(const struct deadline *d)
+{
+	struct itimerspec when = { .it_interval = { .tv_nsec = RETRY_NS } };
+	const struct deadline *o;
+	uint64_t ns = d->ns;
+
+	for (o = d->outer; o; o = o->outer)
+		ns = o->ns < ns ? o->ns : ns;
+	when.it_value.tv_sec = ns / NS_PER_SEC;
+	when.it_value.tv_nsec = ns % NS_PER_SEC;
+	sys_4(__NR_timer_settime, d->timer, TIMER_ABSTIME, (long)&when, 0);
+}
+
 /* The clock starts with the request itself: a snapshot may take its time. */
 static void start(struct deadline *d, uint32_t timeout_ms, int snapshot)
 {
-	struct itimerspec when = { .it_interval = { .tv_nsec = RETRY_NS } };
-
 	d->ns = now() + timeout_ms * NS_PER_MS;
 	d->snapshot = snapshot;
-	when.it_value.tv_sec = d->ns / NS_PER_SEC;
-	when.it_value.tv_nsec = d->ns % NS_PER_SEC;
-	sys_4(__NR_timer_settime, d->timer, TIMER_ABSTIME, (long)&when, 0);
+	set_timer(d);
 }
 
 /*
@@ -183,30 +224,33 @@ static void stop_if_in_time(struct deadline *d)
 {
 	const struct itimerspec never = { 0 };
 
-	if (now() < d->ns)
+	if (now() < d->ns && is_mine(d))
 		sys_4(__NR_timer_settime, d->timer, 0, (long)&never, 0);
 }
 
 static bool was_in_time(struct deadline *d)
 {
-	struct itimerspec when = { 0 };
+	struct itimerspec when;
 
-	sys_3(__NR_timer_gettime, d->timer, (long)&when, 0);
-	return !when.it_interval.tv_nsec;
+	return !sys_3(__NR_timer_gettime, d->timer, (long)&when, 0) && !when.it_interval.tv_nsec;
 }
 
 static void finish(struct deadline *d)
 {
 	const mask_t signal = MASK(d->signal);
 	struct timespec at_once = { 0, 0 };
+	const bool mine = is_mine(d);
 
-	delete_timer(d);
 	innermost = d->outer;
+	if (mine && !d->outer)
+		sys_3(__NR_timer_delete, d->timer, 0, 0);
 	/* What expired meanwhile is pending; an outer deadline comes again. */
 	while (sys_4(__NR_rt_sigtimedwait, (long)&signal, 0, (long)&at_once, sizeof(signal)) > 0)
 		;
 	if (!d->outer)
 		release_signal(d->signal);
+	else if (mine)
+		set_timer(d->outer);
 }
 
 static int check(const struct lwc_request *rq)
@@ -244,12 +288,13 @@ static int take_snapshot(struct lwc_event *ev)
 static int run(const struct lwc_request *rq, long (*fn)(void *), void *arg, struct deadline *d,
 	       mask_t blocked, long *value)
 {
+	struct deadline *nearest = d ? d : innermost_mine();
 	mask_t inside = ALL_SIGNALS & ~(SYNCHRONOUS & ~blocked);
 	struct lwc_event ev;
 	int ret;
 
-	if (innermost)
-		inside &= ~MASK(innermost->signal);
+	if (nearest)
+		inside &= ~MASK(nearest->signal);
 	ret = take_snapshot(&ev);
 	if (ret)
 		return ret;
@@ -265,7 +310,10 @@ static int run(const struct lwc_request *rq, long (*fn)(void *), void *arg, stru
 			stop_if_in_time(d);
 		/* Comes back here only if it is refused. */
 		ret = lwc_rollback(ev.created, (uint64_t)*value);
-		break;
+		/* @fn may have put something else at that number. */
+		if (sys_ioctl(ev.created, LWC_IOC_KIND, NULL) == LWC_KIND_SNAPSHOT)
+			lwc_close(ev.created);
+		return ret;
 	case LWC_EV_FAULT:
 		ret = -EFAULT;
 		break;
