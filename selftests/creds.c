@@ -10,6 +10,7 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <sys/fsuid.h>
+#include <sys/ptrace.h>
 
 #include "test.h"
 
@@ -118,6 +119,34 @@ static int set_effective(uint64_t caps)
 	d[0].effective = d[0].permitted = caps;
 	d[1].effective = d[1].permitted = caps >> 32;
 	return syscall(SYS_capset, &h, d);
+}
+
+/*
+ * A debugger without power over other credentials is no way to them. (To set those
+ * that one has makes others, which the kernel does not compare.)
+ */
+LWC_TEST(under_a_debugger)
+{
+	int ctx, status, inner;
+
+	IN_CHILD(status) {
+		ASSERT_EQ(0, set_effective(0));
+		IN_CHILD(inner) {
+			struct lwc_event ev;
+
+			CONTEXT(ctx) {
+			}
+			ASSERT_LE(0, ctx);
+			ASSERT_EQ(0, lwc_snapshot(-1, 0, &ev));
+			ASSERT_EQ(LWC_EV_CREATED, ev.reason);
+			ASSERT_EQ(0, ptrace(PTRACE_TRACEME, 0, 0, 0));
+			ASSERT_EQ(0, set_effective(0));
+			EXPECT_ERR(lwc_rollback, EPERM, lwc_rollback(ev.created, 0));
+			EXPECT_ERR(lwc_switch, EPERM, lwc_switch(ctx, 0, 0, &ev));
+		}
+		EXPECT_EQ(0, inner);
+	}
+	EXPECT_EQ(0, status);
 }
 
 LWC_TEST(capabilities)

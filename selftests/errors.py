@@ -18,8 +18,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 PROMISE = re.compile(r'^ \*\s+-(E[A-Z0-9]+)\s')
 NAME = re.compile(r'^ \* (\w+)\(\) - ')
 TEST = re.compile(r'\b(?:EXPECT|ASSERT)_ERR\(\s*(\w+)\s*,\s*(E[A-Z0-9]+)\s*,')
-# Beyond the system calls: the library's own tests have these.
-ELSEWHERE = re.compile(r'^lwc_(request|service|pool)_')
+# Not finished: the library's own tests have these.
+ELSEWHERE = re.compile(r'^lwc_(service|pool)_')
 
 
 def promises(header):

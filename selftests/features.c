@@ -131,6 +131,13 @@ LWC_TEST(device_out_of_the_way)
 	EXPECT_GE(256, status_field("FDSize"));
 }
 
+static long nothing(void *arg)
+{
+	return (long)arg;
+}
+
+static struct lwc_request plain = { .size = sizeof(plain) };
+
 static void become_nobody(struct __test_metadata *_metadata)
 {
 	ASSERT_EQ(0, setgroups(0, NULL));
@@ -151,6 +158,7 @@ LWC_TEST(ordinary_user_may_not)
 		EXPECT_ERR(lwc_create, EACCES, lwc_create(NULL, 0, 0, &ev));
 		EXPECT_ERR(lwc_snapshot, EACCES, lwc_snapshot(-1, 0, &ev));
 		EXPECT_ERR(lwc_self, EACCES, lwc_self());
+		EXPECT_ERR(lwc_request_run, EACCES, lwc_request_run(&plain, nothing, NULL, NULL));
 	}
 	EXPECT_EQ(0, status);
 }
@@ -233,6 +241,7 @@ LWC_TEST(no_device)
 		EXPECT_ERR(lwc_create, ENODEV, lwc_create(NULL, 0, 0, &ev));
 		EXPECT_ERR(lwc_snapshot, ENODEV, lwc_snapshot(-1, 0, &ev));
 		EXPECT_ERR(lwc_self, ENODEV, lwc_self());
+		EXPECT_ERR(lwc_request_run, ENODEV, lwc_request_run(&plain, nothing, NULL, NULL));
 	}
 	EXPECT_EQ(0, status);
 }

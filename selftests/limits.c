@@ -23,6 +23,13 @@ static int set_parameter(const char *name, long value)
 	return r;
 }
 
+static long nothing(void *arg)
+{
+	return (long)arg;
+}
+
+static struct lwc_request plain = { .size = sizeof(plain) };
+
 LWC_TEST(defaults)
 {
 	EXPECT_EQ(1024, parameter("max_contexts"));
@@ -163,6 +170,7 @@ LWC_TEST(per_user)
 		}
 		EXPECT_ERR(lwc_create, EAGAIN, ctx);
 		EXPECT_ERR(lwc_snapshot, EAGAIN, lwc_snapshot(-1, 0, &ev));
+		EXPECT_ERR(lwc_request_run, EAGAIN, lwc_request_run(&plain, nothing, NULL, NULL));
 		EXPECT_LE(3, n);
 		EXPECT_GE(5, n);
 		/* When the other process has gone there is room. */
@@ -249,6 +257,7 @@ LWC_TEST(disabled)
 		ASSERT_EQ(0, set_parameter("enabled", 0));
 		EXPECT_ERR(lwc_create, EPERM, lwc_create(NULL, 0, 0, &ev));
 		EXPECT_ERR(lwc_snapshot, EPERM, lwc_snapshot(-1, 0, &ev));
+		EXPECT_ERR(lwc_request_run, EPERM, lwc_request_run(&plain, nothing, NULL, NULL));
 		EXPECT_EQ(3, CALL(ctx, 0));
 		ASSERT_EQ(0, lwc_renew(ctx, 0, &ev));
 		if (ev.reason == LWC_EV_SWITCH) {

@@ -271,6 +271,58 @@ LWC_TEST(snapshot)
 	EXPECT_EQ(contexts, contexts_settle(contexts));
 }
 
+static long nothing(void *arg)
+{
+	return (long)arg;
+}
+
+/*
+ * A request is run and forgotten, or not run; a deadline leaves nothing either way.
+ * In a child, because its rollback may be one that cannot be finished.
+ */
+LWC_TEST(request)
+{
+	struct lwc_request rq = { .size = sizeof(rq), .timeout_ms = 60000 };
+	int n, status;
+
+	NEED_INJECTION();
+	features();
+	for (n = 1; n < 2000; n++) {
+		shm[0] = shm[1] = 0;
+		IN_CHILD(status) {
+			struct sigaction sa;
+			int fds;
+			long r;
+
+			/* The number above is the parent's. */
+			close(nth);
+			ASSERT_TRUE(injection());
+			fds = open_descriptors();
+			fail(n);
+			r = lwc_request_run(&rq, nothing, NULL, NULL);
+			shm[1] = failed();
+			/* EAGAIN is what the kernel says of a timer. */
+			if (r && r != -EAGAIN) {
+				EXPECT_ERR(lwc_request_run, ENOMEM, r);
+				shm[0] = 1;
+			}
+			EXPECT_EQ(fds, open_descriptors());
+			sigaction(SIGRTMAX, NULL, &sa);
+			EXPECT_TRUE(sa.sa_handler == SIG_DFL);
+		}
+		if (WIFSIGNALED(status)) {
+			EXPECT_EQ(SIGKILL, WTERMSIG(status));
+			continue;
+		}
+		EXPECT_EQ(0, status);
+		shm[2] += shm[0];
+		if (!shm[1])
+			break;
+	}
+	EXPECT_LT(10, shm[2]);
+	EXPECT_GT(2000, n);
+}
+
 /* A rollback works, or is refused with nothing changed, or ends the process. */
 LWC_TEST(rollback)
 {

@@ -686,6 +686,30 @@ LWC_TEST(nested)
 	EXPECT_EQ(6, CALL(outer, 0));
 }
 
+/* What is open here cannot be made open there. */
+LWC_TEST(limit_of_descriptors)
+{
+	struct rlimit limit;
+	struct lwc_event ev;
+	int ctx;
+
+	CONTEXT(ctx) {
+		in.reply = ++shm[0];
+	}
+	ASSERT_LE(0, ctx);
+	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &limit));
+	ASSERT_EQ(600, dup2(2, 600));
+	limit.rlim_cur = 500;
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+	EXPECT_ERR(lwc_renew, EMFILE, lwc_renew(ctx, 0, &ev));
+	EXPECT_EQ(1, CALL(ctx, 0));
+	close(600);
+	RENEW(ctx) {
+		in.reply = 7;
+	}
+	EXPECT_EQ(7, CALL(ctx, 0));
+}
+
 /* As a server does it: renew, switch, answer. Nothing grows. */
 LWC_TEST(thousand)
 {

@@ -41,9 +41,15 @@ LWC_TEST(create_and_snapshot)
 	close(fd);
 }
 
+static long nothing(void *arg)
+{
+	return (long)arg;
+}
+
 /* A ring that comes when contexts are there already. */
 LWC_TEST(switch_and_renew)
 {
+	struct lwc_request rq = { .size = sizeof(rq) };
 	struct lwc_event ev;
 	int ctx, fd;
 
@@ -55,6 +61,7 @@ LWC_TEST(switch_and_renew)
 	NEED_RING(fd);
 	EXPECT_ERR(lwc_switch, EOPNOTSUPP, lwc_switch(ctx, 0, 0, &ev));
 	EXPECT_ERR(lwc_renew, EOPNOTSUPP, lwc_renew(ctx, 0, &ev));
+	EXPECT_ERR(lwc_request_run, EOPNOTSUPP, lwc_request_run(&rq, nothing, NULL, NULL));
 	EXPECT_EQ(1, shm[0]);
 	EXPECT_EQ(0, lwc_close(ctx));
 	close(fd);

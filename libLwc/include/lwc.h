@@ -206,7 +206,8 @@ int lwc_create(const struct lwc_spec *specs, unsigned n, unsigned flags, struct 
  *
  * Return: 0. Errors, all before anything is left:
  *   -EBADF       @ctx is not a context's descriptor
- *   -EPERM       @ctx lacks LWC_MAY_SWITCH
+ *   -EPERM       @ctx lacks LWC_MAY_SWITCH; or its credentials are others, and a
+ *                debugger is attached that has no CAP_SYS_PTRACE over them
  *   -ESRCH       @ctx belongs to another process, or its context is gone
  *   -EDEADLK     @ctx is the current context
  *   -ENXIO       this thread has no place in @ctx
@@ -240,6 +241,7 @@ int lwc_switch(int ctx, unsigned flags, uint64_t arg, struct lwc_event *ev);
  *   -EBUSY       a thread is in @ctx
  *   -EOPNOTSUPP  a task with state that cannot be copied, such as io_uring
  *   -EFAULT      @ev cannot be written
+ *   -EMFILE      the limit of descriptors is below one that is open here
  *   -ENOMEM      not enough memory
  */
 int lwc_renew(int ctx, unsigned flags, struct lwc_event *ev);
@@ -376,6 +378,8 @@ int lwc_snapshot(int snap, unsigned flags, struct lwc_event *ev);
  *   -ESRCH       @snap belongs to another process, or is gone
  *   -EINVAL      @snap is a context, or was taken by another thread or in another
  *                context
+ *   -EPERM       the credentials have changed since, and a debugger is attached that
+ *                has no CAP_SYS_PTRACE over those before
  *   -EBUSY       another thread is in this context or has a place in it
  *   -EOPNOTSUPP  a task with state that cannot be put back, such as io_uring
  *   -ENOMEM      not enough memory
@@ -460,7 +464,8 @@ struct lwc_request {
 /**
  * lwc_request_run() - run a function and forget what it did
  * @rq: how
- * @fn: called with @arg; it must return (not longjmp, throw or end the thread)
+ * @fn: called with @arg; it must return: not longjmp, throw, end the thread, nor
+ *	roll back to a snapshot that was taken before
  * @arg: for @fn
  * @result: what @fn returned, set on success alone; may be NULL
  *
@@ -471,26 +476,35 @@ struct lwc_request {
  * Inside @fn all signals are blocked but the synchronous ones (SEGV, BUS, ILL,
  * FPE, TRAP, SYS, as the caller had them) and the deadline's, so none is lost
  * by the rollback. The deadline uses a POSIX timer and the highest real-time
- * signal that has no handler and is not ignored, for as long as it runs.
+ * signal that has no handler and is not ignored, one that is blocked only if there
+ * is no other, for as long as it runs; requests inside @fn share them. A handler
+ * that another thread installs for that signal just then may not be seen.
  *
  * The time that @fn takes counts, not the snapshot's nor the rollback's; a result
  * that comes too late is -ETIME as well. A crash of @fn is an ordinary signal for
  * now; it will be -EFAULT.
  *
+ * If @fn rolls back further than to the beginning of the request, its deadline
+ * goes on without it, and the signal that comes in the end may kill the process.
+ *
  * Errors of lwc_snapshot() and lwc_rollback() come through. If the rollback is
- * refused (@fn started a thread: -EBUSY; closed the snapshot: -EBADF), what @fn
- * did is not undone and no deadline can stop it.
+ * refused (@fn started a thread: -EBUSY; closed the snapshot: -EBADF, or -EINVAL
+ * if a context has its number now; @fn returns in a child that it forked: -ESRCH),
+ * what @fn did is not undone and its deadline cannot stop it.
  *
  * Return: 0. Errors:
- *   -EINVAL      @rq->size is too small, or a reserved field is not 0
+ *   -EINVAL      @rq->size is too small, a reserved field is not 0, or @fn put a
+ *                context in the place of the snapshot
  *   -E2BIG       @rq is larger than this library knows, and not 0 there
  *   -EFAULT      @rq or @fn is NULL
  *   -ETIME       @fn had not returned after @rq->timeout_ms
  *   -EBUSY       another thread is in this context or has a place in it
  *   -EBADF       @fn closed the snapshot
- *   -EAGAIN      no timer or no signal is left for the deadline
+ *   -ESRCH       this is a child that @fn forked
+ *   -EAGAIN      no timer or no signal is left for the deadline, or the user has
+ *                max_contexts_per_user
  *   -EOPNOTSUPP  see lwc_snapshot()
- *   -EPERM       see lwc_snapshot()
+ *   -EPERM       see lwc_snapshot() and lwc_rollback()
  *   -EMFILE      see lwc_snapshot()
  *   -ENOMEM      see lwc_snapshot()
  *   -ENODEV      the module is not loaded
