@@ -20,16 +20,22 @@
 #include "ngx_http_lwc_arena.h"
 
 
+typedef struct ngx_http_lwc_loc_conf_s  ngx_http_lwc_loc_conf_t;
+
+
 typedef struct {
-    ngx_uint_t                  used;     /* rollback is on somewhere */
     size_t                      arena;
+    ngx_array_t                 protected;    /* where rollback is on */
 } ngx_http_lwc_main_conf_t;
 
 
-typedef struct {
+struct ngx_http_lwc_loc_conf_s {
     ngx_flag_t                  rollback;
     ngx_str_t                   pass;     /* the directive of an upstream */
-} ngx_http_lwc_loc_conf_t;
+    ngx_http_core_loc_conf_t   *clcf;     /* of the same location */
+    ngx_http_handler_pt         handler;  /* its own, now wrapped */
+    ngx_http_lwc_loc_conf_t    *outer;    /* of "if" and "limit_except" */
+};
 
 
 /* the records of one request, in W's own memory, found to be sound */
@@ -67,7 +73,9 @@ void ngx_http_lwc_files_scan(ngx_cycle_t *cycle);                       /* W */
 ngx_uint_t ngx_http_lwc_files_changed(ngx_cycle_t *cycle);              /* W */
 ngx_array_t *ngx_http_lwc_files_specs(ngx_pool_t *pool);                /* W */
 void ngx_http_lwc_files_drain(ngx_uint_t side);                         /* W */
+void ngx_http_lwc_files_distrust(void);                                 /* W */
 void ngx_http_lwc_files_close(int keep);                                /* H */
+void ngx_http_lwc_files_forked(void);            /* in a child of H */
 ngx_int_t ngx_http_lwc_files_give(ngx_uint_t side, ngx_fd_t fd);
 ngx_fd_t ngx_http_lwc_files_take(ngx_uint_t side);
 
@@ -80,11 +88,13 @@ void ngx_http_lwc_process_left(ngx_http_request_t *r);
 /* H: the same */
 
 void ngx_http_lwc_process_inside(void);
+void ngx_http_lwc_process_forked(void);          /* in a child of H */
 
 /* W: no number comes twice, ngx_http_lwc_random.c and ngx_http_lwc_perl.c */
 
 ngx_int_t ngx_http_lwc_random_init(ngx_cycle_t *cycle);
 void ngx_http_lwc_random_next(void);
+void ngx_http_lwc_random_exit(void);
 const char *ngx_http_lwc_perl_init(void);
 void ngx_http_lwc_perl_next(void);
 

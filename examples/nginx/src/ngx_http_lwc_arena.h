@@ -111,6 +111,7 @@ typedef struct {
 
 #define NGX_HTTP_LWC_ROLE_NONE           0
 #define NGX_HTTP_LWC_ROLE_ONE            1
+#define NGX_HTTP_LWC_ROLE_CONTENT_LENGTH 3
 #define NGX_HTTP_LWC_ROLE_CACHE_CONTROL  13
 #define NGX_HTTP_LWC_ROLE_LINK           14
 #define NGX_HTTP_LWC_ROLES               15

@@ -2,8 +2,9 @@
 /*
  * What H left in the arena is hostile input: here W checks its copy, all of it,
  * before any of it is used or sent. Every length, index, number and byte that
- * nginx would trust is looked at. This must never change the request, nor believe
- * that a record is there because another one was.
+ * nginx would trust is looked at. This must never change what the request says,
+ * nor believe that a record is there because another one was. It only gives the
+ * request's pool the files that came, to be closed with it.
  */
 
 #include "ngx_http_lwc.h"
@@ -14,6 +15,9 @@ typedef struct {
     ngx_uint_t  sent;
     ngx_uint_t  calls;
     ngx_uint_t  last;
+    ngx_uint_t  line;                      /* the status that a line names */
+    ngx_uint_t  lengths;
+    int64_t     length;                    /* of the Content-Length header */
     ngx_uint_t  files;
     ngx_uint_t  roles;                     /* bits */
     uint64_t    content_type;              /* its length */
@@ -28,6 +32,10 @@ static const char *ngx_http_lwc_check_head(ngx_http_lwc_reply_t *reply,
     ngx_http_lwc_seen_t *seen, ngx_http_lwc_record_t *rec, u_char *data);
 static const char *ngx_http_lwc_check_header(ngx_http_lwc_seen_t *seen,
     ngx_http_lwc_record_t *rec, u_char *data);
+static const char *ngx_http_lwc_check_framing(ngx_http_lwc_seen_t *seen,
+    ngx_http_lwc_record_t *rec, u_char *data);
+static const char *ngx_http_lwc_check_length(ngx_http_request_t *r,
+    ngx_http_lwc_reply_t *reply, ngx_http_lwc_seen_t *seen);
 static const char *ngx_http_lwc_check_variable(ngx_http_request_t *r,
     ngx_http_lwc_record_t *rec);
 static const char *ngx_http_lwc_check_body(ngx_http_request_t *r,
@@ -136,12 +144,23 @@ ngx_http_lwc_check_record(ngx_http_request_t *r, ngx_http_lwc_reply_t *reply,
     case NGX_HTTP_LWC_HEAD:
         return ngx_http_lwc_check_head(reply, seen, rec, data);
 
+    case NGX_HTTP_LWC_STATUS_LINE:
+        seen->line = (rec->len >= 3) ? ngx_atoi(data, 3) : 0;
+
+        if (seen->line < 100 || seen->line > 999
+            || (rec->len > 3 && data[3] != ' '))
+        {
+            return "a status line without a status";
+        }
+
+        return ngx_http_lwc_is_text(data, rec->len)
+               ? NULL : "a control character in a header";
+
     case NGX_HTTP_LWC_CONTENT_TYPE:
         seen->content_type = rec->len;
 
         /* fall through */
 
-    case NGX_HTTP_LWC_STATUS_LINE:
     case NGX_HTTP_LWC_CHARSET:
         return ngx_http_lwc_is_text(data, rec->len)
                ? NULL : "a control character in a header";
@@ -171,6 +190,11 @@ ngx_http_lwc_check_record(ngx_http_request_t *r, ngx_http_lwc_reply_t *reply,
 
     case NGX_HTTP_LWC_NAME:
         text = &reply->name;
+
+        if (!ngx_http_lwc_is_text(data, rec->len)) {
+            return "a control character in a name";
+        }
+
         break;
 
     default:
@@ -233,8 +257,9 @@ static const char *
 ngx_http_lwc_check_header(ngx_http_lwc_seen_t *seen, ngx_http_lwc_record_t *rec,
     u_char *data)
 {
-    uint32_t    i;
-    ngx_uint_t  role;
+    uint32_t     i;
+    ngx_uint_t   role;
+    const char  *why;
 
     /* key, one byte, value */
 
@@ -250,6 +275,12 @@ ngx_http_lwc_check_header(ngx_http_lwc_seen_t *seen, ngx_http_lwc_record_t *rec,
 
     if (!ngx_http_lwc_is_text(data + rec->arg + 1, rec->len - rec->arg - 1)) {
         return "a control character in a header";
+    }
+
+    why = ngx_http_lwc_check_framing(seen, rec, data);
+
+    if (why) {
+        return why;
     }
 
     role = rec->flags;
@@ -269,6 +300,62 @@ ngx_http_lwc_check_header(ngx_http_lwc_seen_t *seen, ngx_http_lwc_record_t *rec,
         }
 
         seen->roles |= 1 << role;
+    }
+
+    return NULL;
+}
+
+
+/*
+ * Headers that say where the response ends are nginx's to send. Of these a
+ * handler may only repeat the length that it gave nginx as a number, where
+ * nginx takes it back if a filter changes the body.
+ */
+
+static const char *
+ngx_http_lwc_check_framing(ngx_http_lwc_seen_t *seen,
+    ngx_http_lwc_record_t *rec, u_char *data)
+{
+    u_char      *value;
+    size_t       len;
+    ngx_uint_t   is_length;
+
+    value = data + rec->arg + 1;
+    len = rec->len - rec->arg - 1;
+
+    is_length = (rec->arg == sizeof("Content-Length") - 1
+                 && ngx_strncasecmp(data, (u_char *) "Content-Length",
+                                    rec->arg)
+                    == 0);
+
+    if (is_length != (rec->type == NGX_HTTP_LWC_HEADER
+                      && rec->flags == NGX_HTTP_LWC_ROLE_CONTENT_LENGTH))
+    {
+        return "a length that nginx does not know of";
+    }
+
+    if (is_length) {
+        seen->lengths++;
+        seen->length = ngx_atoof(value, len);
+
+        return (seen->length >= 0) ? NULL : "a length that is none";
+    }
+
+    if (rec->arg == sizeof("Transfer-Encoding") - 1
+        && ngx_strncasecmp(data, (u_char *) "Transfer-Encoding", rec->arg) == 0)
+    {
+        return "a transfer encoding";
+    }
+
+    /* a proxy drops the headers that are named there */
+
+    if (rec->arg == sizeof("Connection") - 1
+        && ngx_strncasecmp(data, (u_char *) "Connection", rec->arg) == 0
+        && !(len == 5 && ngx_strncasecmp(value, (u_char *) "close", 5) == 0)
+        && !(len == 10
+             && ngx_strncasecmp(value, (u_char *) "keep-alive", 10) == 0))
+    {
+        return "a connection header of unknown meaning";
     }
 
     return NULL;
@@ -330,7 +417,7 @@ ngx_http_lwc_check_body(ngx_http_request_t *r, ngx_http_lwc_seen_t *seen,
 
         seen->body += rec->len;
 
-        return NULL;
+        return (seen->body <= INT64_MAX) ? NULL : "a body longer than any";
     }
 
     if (rec->len != sizeof(ngx_http_lwc_file_t)) {
@@ -346,7 +433,7 @@ ngx_http_lwc_check_body(ngx_http_request_t *r, ngx_http_lwc_seen_t *seen,
     seen->files++;
     seen->body += file.last - file.first;
 
-    return NULL;
+    return (seen->body <= INT64_MAX) ? NULL : "a body longer than any";
 }
 
 
@@ -383,7 +470,6 @@ ngx_http_lwc_check_outcome(ngx_http_request_t *r, ngx_http_lwc_reply_t *reply,
     ngx_http_lwc_seen_t *seen)
 {
     int32_t               rc;
-    uint64_t              length;
     const char           *why;
     ngx_http_lwc_head_t  *head;
 
@@ -462,21 +548,88 @@ ngx_http_lwc_check_outcome(ngx_http_request_t *r, ngx_http_lwc_reply_t *reply,
         return "an unknown outcome";
     }
 
-    /*
-     * A body of another length than the header says would be taken for a part
-     * of the next response on this connection, or keep the client waiting.
-     */
+    if (seen->sent && r == r->main) {
+        return ngx_http_lwc_check_length(r, reply, seen);
+    }
 
-    if (seen->sent
-        && r == r->main
-        && head->content_length >= 0
-        && !(head->flags & NGX_HTTP_LWC_HEAD_KNOWN_ONLY))
-    {
-        length = head->content_length;
+    return NULL;
+}
 
-        if (seen->body > length || (seen->last && seen->body < length)) {
-            return "a body of another length than its header says";
+
+/*
+ * A body of another length than the client expects would be taken for a part of
+ * the next response on this connection, or keep the client waiting. Whether
+ * there is to be one W knows by itself, as nginx's header filter does. What is
+ * only sloppy is answered, and the connection is closed after it.
+ */
+
+static const char *
+ngx_http_lwc_check_length(ngx_http_request_t *r, ngx_http_lwc_reply_t *reply,
+    ngx_http_lwc_seen_t *seen)
+{
+    uint64_t              length;
+    ngx_uint_t            bodiless, known;
+    ngx_http_lwc_head_t  *head;
+
+    head = &reply->head;
+    length = head->content_length;
+
+    if (seen->lengths && seen->length != head->content_length) {
+        return "a Content-Length that differs from the length";
+    }
+
+    if (head->status < 200 || (seen->line && seen->line < 200)) {
+        return "a status that is not the last one";
+    }
+
+    bodiless = (head->status == NGX_HTTP_NO_CONTENT
+                || head->status == NGX_HTTP_NOT_MODIFIED);
+
+    if (seen->line) {
+
+        if ((seen->line == NGX_HTTP_NO_CONTENT
+             || seen->line == NGX_HTTP_NOT_MODIFIED || bodiless)
+            && (seen->line != head->status || seen->body))
+        {
+            return "a status line that promises another body";
         }
+
+        /* nginx looks at the number for the line, and at the line for this */
+
+        bodiless = 0;
+    }
+
+    known = r->header_only
+            || (r->http_version >= NGX_HTTP_VERSION_10
+                && (r->method == NGX_HTTP_HEAD || bodiless));
+
+    if (known) {
+        return NULL;
+    }
+
+    if ((head->flags & NGX_HTTP_LWC_HEAD_KNOWN_ONLY)
+        && !(head->flags & NGX_HTTP_LWC_HEAD_ONLY))
+    {
+        return "a response without a body, where there is one";
+    }
+
+    if (head->flags & NGX_HTTP_LWC_HEAD_ONLY) {
+
+        if (length != 0) {
+            head->flags &= ~NGX_HTTP_LWC_HEAD_KEEPALIVE;
+        }
+
+        return NULL;
+    }
+
+    if (head->content_length >= 0
+        && (seen->body > length || (seen->last && seen->body < length)))
+    {
+        return "a body of another length than its header says";
+    }
+
+    if (!seen->last) {
+        head->flags &= ~NGX_HTTP_LWC_HEAD_KEEPALIVE;
     }
 
     return NULL;

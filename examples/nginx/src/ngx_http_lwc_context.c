@@ -18,6 +18,7 @@ static ngx_int_t ngx_http_lwc_refresh(ngx_cycle_t *cycle);
 static void ngx_http_lwc_settle(ngx_event_t *ev);
 static int ngx_http_lwc_renew(ngx_http_request_t *r,
     ngx_http_handler_pt handler);
+static void ngx_http_lwc_wipe(size_t len);
 static ngx_int_t ngx_http_lwc_fetch(ngx_http_request_t *r,
     ngx_http_lwc_reply_t *reply);
 static const char *ngx_http_lwc_why(int rc);
@@ -27,6 +28,10 @@ static const char *ngx_http_lwc_why(int rc);
 
 #define NGX_HTTP_LWC_HEADERS  65536
 
+/* from here on giving pages back is cheaper than to fill them with zeros */
+
+#define NGX_HTTP_LWC_WIPE     (128 * 1024)
+
 
 static struct {
     int          fd;                       /* H's descriptor, or -1 */
@@ -34,7 +39,7 @@ static struct {
     size_t       size;                     /* of the mapping */
     size_t       limit;                    /* as configured */
     ngx_event_t  settle;
-} ngx_http_lwc;
+} ngx_http_lwc = { -1, NULL, 0, 0, { 0 } };
 
 
 static const char  *ngx_http_lwc_left[] = {
@@ -84,7 +89,6 @@ ngx_http_lwc_available(ngx_log_t *log)
 ngx_int_t
 ngx_http_lwc_init(ngx_cycle_t *cycle, size_t arena)
 {
-    ngx_http_lwc.fd = -1;
     ngx_http_lwc.limit = arena;
     ngx_http_lwc.size = arena + NGX_HTTP_LWC_HEADERS;
 
@@ -100,13 +104,17 @@ ngx_http_lwc_init(ngx_cycle_t *cycle, size_t arena)
 
     ngx_http_lwc_files_scan(cycle);
 
-    if (ngx_http_lwc_make(cycle->log) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    /*
+     * A worker without a context starts all the same: each request tries to
+     * make one, and is a 500 until that succeeds. One that ended here would not
+     * be started again.
+     */
+
+    (void) ngx_http_lwc_make(cycle->log);
 
     /*
      * Modules that come after this one may still open what their handlers
-     * need: look again when the worker has started.
+     * need, or handle signals: look again when the worker has started.
      */
 
     ngx_http_lwc.settle.handler = ngx_http_lwc_settle;
@@ -126,6 +134,8 @@ ngx_http_lwc_settle(ngx_event_t *ev)
 
     cycle = ev->data;
 
+    ngx_http_lwc_process_init();
+
     ngx_http_lwc_files_scan(cycle);
     (void) ngx_http_lwc_make(cycle->log);
 }
@@ -134,14 +144,19 @@ ngx_http_lwc_settle(ngx_event_t *ev)
 static ngx_int_t
 ngx_http_lwc_make(ngx_log_t *log)
 {
-    int                rc;
+    int                rc, old;
     ngx_pool_t        *pool;
     ngx_array_t       *specs;
     struct lwc_event   ev;
 
-    if (ngx_http_lwc.fd != -1) {
-        (void) lwc_close(ngx_http_lwc.fd);
-        ngx_http_lwc.fd = -1;
+    old = ngx_http_lwc.fd;
+
+    /* the old one has descriptors that are not to be used any more */
+
+    ngx_http_lwc.fd = -1;
+
+    if (old != -1) {
+        (void) lwc_close(old);
     }
 
     pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, log);
@@ -218,8 +233,9 @@ static ngx_int_t
 ngx_http_lwc_replace(ngx_log_t *log)
 {
     ngx_log_error(NGX_LOG_ALERT, log, 0,
-                  "lwc_rollback: a handler left a thread behind; this worker "
-                  "takes a new request context and shuts down gracefully");
+                  "lwc_rollback: a handler left a thread behind, or a child "
+                  "that shares its memory; this worker takes a new request "
+                  "context and shuts down gracefully");
 
     if (ngx_process == NGX_PROCESS_WORKER) {
         ngx_quit = 1;
@@ -234,8 +250,8 @@ ngx_http_lwc_replace(ngx_log_t *log)
 
 
 /*
- * descriptors that H has are named by number: make it anew where they moved, or
- * when that failed before
+ * Descriptors that H has are named by number: make it anew where they moved, or
+ * when that failed before.
  */
 
 static ngx_int_t
@@ -331,11 +347,14 @@ ngx_http_lwc_call(ngx_http_request_t *r, ngx_http_handler_pt handler,
 
     why = ngx_http_lwc_check(r, reply);
 
+    /* what no record spoke of, the next request's would be taken for */
+
+    ngx_http_lwc_files_drain(NGX_HTTP_LWC_W);
+
     if (why) {
         ngx_log_error(NGX_LOG_ERR, log, 0,
                       "lwc_rollback: what the handler of \"%V\" left is "
                       "refused: %s", &r->uri, why);
-        ngx_http_lwc_files_drain(NGX_HTTP_LWC_W);
         return NGX_ERROR;
     }
 
@@ -362,10 +381,29 @@ ngx_http_lwc_renew(ngx_http_request_t *r, ngx_http_handler_pt handler)
 }
 
 
+/* the result and the bytes after it; there the next handler begins to write */
+
+static void
+ngx_http_lwc_wipe(size_t len)
+{
+    len += sizeof(ngx_http_lwc_result_t);
+
+    if (len >= NGX_HTTP_LWC_WIPE
+        && madvise(ngx_http_lwc.arena, ngx_align(len, ngx_pagesize),
+                   MADV_REMOVE)
+           == 0)
+    {
+        return;
+    }
+
+    ngx_memzero(ngx_http_lwc.arena, len);
+}
+
+
 /*
  * One copy: a child or thread that a handler left behind may go on writing to
- * the arena, but not to this. Then the arena is wiped, for the next handler not
- * to find there what this one wrote.
+ * the arena, but not to this. Then what was said to be used of the arena is
+ * wiped, for the next handler not to find there what this one wrote.
  */
 
 static ngx_int_t
@@ -391,7 +429,7 @@ ngx_http_lwc_fetch(ngx_http_request_t *r, ngx_http_lwc_reply_t *reply)
                       "the arena: it needs more than %uL bytes, "
                       "\"lwc_arena\" is %uz",
                       &r->uri, result->used, ngx_http_lwc.limit);
-        ngx_memzero(p, room);
+        ngx_http_lwc_wipe(room);
         return NGX_ERROR;
     }
 
@@ -400,12 +438,12 @@ ngx_http_lwc_fetch(ngx_http_request_t *r, ngx_http_lwc_reply_t *reply)
                       "lwc_rollback: what the handler of \"%V\" left is "
                       "refused: it is said to be larger than the arena",
                       &r->uri);
-        ngx_memzero(p, room);
+        ngx_http_lwc_wipe(room);
         return NGX_ERROR;
     }
 
     if (result->outcome == NGX_HTTP_LWC_LEFT) {
-        ngx_memzero(p, result->used);
+        ngx_http_lwc_wipe(result->used);
 
         ngx_log_error(NGX_LOG_ERR, log, 0,
                       "lwc_rollback: the handler of \"%V\" was not done when "
@@ -418,13 +456,13 @@ ngx_http_lwc_fetch(ngx_http_request_t *r, ngx_http_lwc_reply_t *reply)
 
     reply->first = ngx_palloc(r->pool, result->used);
     if (reply->first == NULL) {
-        ngx_memzero(p, result->used);
+        ngx_http_lwc_wipe(result->used);
         return NGX_ERROR;
     }
 
     reply->last = ngx_cpymem(reply->first, p, result->used);
 
-    ngx_memzero(p, result->used);
+    ngx_http_lwc_wipe(result->used);
 
     return NGX_OK;
 }
@@ -445,9 +483,19 @@ ngx_http_lwc_why(int rc)
     case -EOPNOTSUPP:
         return "this process has something that contexts cannot have";
 
+    case -EPERM:
+        return "new contexts are switched off (the kernel module's parameter "
+               "\"enabled\"), or a debugger is attached that may not look at "
+               "this context";
+
+    case -EBUSY:
+        return "a thread, or a child that shares its memory, is still there";
+
+    case -ENOMEM:
+        return "there is not enough memory";
+
     case -EAGAIN:
-        return "the kernel module's limit of contexts for this user is reached, "
-               "or new ones are switched off";
+        return "the kernel module's limit of contexts for this user is reached";
 
     case -EMFILE:
         return "the limit of descriptors or of contexts is reached";

@@ -17,6 +17,10 @@
 #define NGX_HTTP_LWC_FILES_MAX   256
 #define NGX_HTTP_LWC_FILES_LAST  65536
 
+/* more than the socket holds: whoever still sends then will not stop */
+
+#define NGX_HTTP_LWC_FILES_DRAIN  1024
+
 
 typedef struct {
     ngx_fd_t    fd;
@@ -26,6 +30,7 @@ typedef struct {
 } ngx_http_lwc_fd_t;
 
 
+static ngx_int_t ngx_http_lwc_files_pair(ngx_log_t *log);
 static ngx_uint_t ngx_http_lwc_files_own(ngx_cycle_t *cycle, ngx_fd_t fd,
     struct stat *st);
 static ngx_uint_t ngx_http_lwc_files_log(ngx_cycle_t *cycle, ngx_fd_t fd);
@@ -36,7 +41,8 @@ static void ngx_http_lwc_files_drop(ngx_fd_t fd);
 
 
 static struct {
-    ngx_fd_t           pair[2];            /* NGX_HTTP_LWC_W, _H */
+    ngx_fd_t           pair[2];            /* NGX_HTTP_LWC_W, _H; or zeros */
+    ngx_uint_t         distrust;           /* somebody else may have an end */
     dev_t              device;             /* /dev/lwc */
 
     ngx_http_lwc_fd_t  fds[NGX_HTTP_LWC_FILES_MAX];   /* in order */
@@ -54,12 +60,7 @@ ngx_http_lwc_files_init(ngx_cycle_t *cycle)
     struct stat       st;
     ngx_list_part_t  *part;
 
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET|SOCK_NONBLOCK|SOCK_CLOEXEC, 0,
-                   ngx_http_lwc_files.pair)
-        == -1)
-    {
-        ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
-                      "lwc_rollback: socketpair() failed");
+    if (ngx_http_lwc_files_pair(cycle->log) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -79,6 +80,62 @@ ngx_http_lwc_files_init(ngx_cycle_t *cycle)
     ngx_http_lwc_files.nlogs = n;
 
     return NGX_OK;
+}
+
+
+/* the old one goes only when there is a new one */
+
+static ngx_int_t
+ngx_http_lwc_files_pair(ngx_log_t *log)
+{
+    ngx_fd_t     pair[2];
+    ngx_uint_t   side;
+    struct stat  st;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET|SOCK_NONBLOCK|SOCK_CLOEXEC, 0, pair)
+        == -1)
+    {
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                      "lwc_rollback: socketpair() failed");
+        return NGX_ERROR;
+    }
+
+    ngx_http_lwc_files_drop(ngx_http_lwc_files.pair[NGX_HTTP_LWC_H]);
+
+    for (side = 0; side < 2; side++) {
+
+        if (ngx_http_lwc_files.pair[side]) {
+            (void) close(ngx_http_lwc_files.pair[side]);
+        }
+
+        ngx_http_lwc_files.pair[side] = pair[side];
+    }
+
+    if (fstat(pair[NGX_HTTP_LWC_H], &st) == 0) {
+        ngx_http_lwc_files_put(pair[NGX_HTTP_LWC_H], &st, 0);
+    }
+
+    ngx_http_lwc_files.distrust = 0;
+
+    return NGX_OK;
+}
+
+
+/* W: a new pair before the next request, and a new H with it */
+
+void
+ngx_http_lwc_files_distrust(void)
+{
+    ngx_http_lwc_files.distrust = 1;
+}
+
+
+/* its parent's files are nothing to a child */
+
+void
+ngx_http_lwc_files_forked(void)
+{
+    (void) close(ngx_http_lwc_files.pair[NGX_HTTP_LWC_H]);
 }
 
 
@@ -235,6 +292,12 @@ ngx_http_lwc_files_changed(ngx_cycle_t *cycle)
     changed = 0;
     i = 0;
 
+    if (ngx_http_lwc_files.distrust
+        && ngx_http_lwc_files_pair(cycle->log) == NGX_OK)
+    {
+        changed = 1;
+    }
+
     while (i < ngx_http_lwc_files.n) {
         f = &ngx_http_lwc_files.fds[i];
 
@@ -297,11 +360,22 @@ ngx_http_lwc_files_put(ngx_fd_t fd, struct stat *st, ngx_uint_t check)
     ngx_uint_t          i;
     ngx_http_lwc_fd_t  *f;
 
-    if (ngx_http_lwc_files.n == NGX_HTTP_LWC_FILES_MAX) {
-        return;
+    f = ngx_http_lwc_files.fds;
+
+    /* drop() leaves standard error there for the log that has its number */
+
+    for (i = 0; i < ngx_http_lwc_files.n; i++) {
+        if (f[i].fd == fd) {
+            return;
+        }
     }
 
-    f = ngx_http_lwc_files.fds;
+    if (ngx_http_lwc_files.n == NGX_HTTP_LWC_FILES_MAX) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "lwc_rollback: handlers do not get descriptor %d: there "
+                      "are too many", fd);
+        return;
+    }
 
     for (i = ngx_http_lwc_files.n; i > 0 && f[i - 1].fd > fd; i--) {
         f[i] = f[i - 1];
@@ -489,13 +563,11 @@ ngx_http_lwc_files_take(ngx_uint_t side)
     n = recvmsg(ngx_http_lwc_files.pair[side], &msg,
                 MSG_DONTWAIT|MSG_CMSG_CLOEXEC);
 
-    if (n <= 0) {
-        if (n == 0) {
-            ngx_set_errno(NGX_ECONNRESET);
-        }
-
+    if (n == -1) {
         return NGX_INVALID_FILE;
     }
+
+    /* no end of file: W has both ends, but a message may be empty */
 
     if (msg.msg_controllen < CMSG_LEN(sizeof(int))
         || cmsg.cm.cmsg_level != SOL_SOCKET
@@ -517,9 +589,10 @@ ngx_http_lwc_files_take(ngx_uint_t side)
 void
 ngx_http_lwc_files_drain(ngx_uint_t side)
 {
-    ngx_fd_t  fd;
+    ngx_fd_t    fd;
+    ngx_uint_t  n;
 
-    for ( ;; ) {
+    for (n = 0; n < NGX_HTTP_LWC_FILES_DRAIN; n++) {
         fd = ngx_http_lwc_files_take(side);
 
         if (fd != NGX_INVALID_FILE) {
@@ -531,4 +604,6 @@ ngx_http_lwc_files_drain(ngx_uint_t side)
             return;
         }
     }
+
+    ngx_http_lwc_files_distrust();
 }

@@ -504,13 +504,15 @@ ngx_http_lwc_exit(void)
 }
 
 
-/* a child that a handler forks must not write to the arena that W reads */
+/* a child that a handler forks must not write to what W reads */
 
 static void
 ngx_http_lwc_forked(void)
 {
-    if (in.arena) {
+    if (in.arena && !in.forked) {
         (void) munmap(in.arena, in.size);
+        ngx_http_lwc_files_forked();
+        ngx_http_lwc_process_forked();
         in.forked = 1;
         in.pos = NULL;
     }
@@ -818,7 +820,12 @@ ngx_http_lwc_put(ngx_uint_t type, ngx_uint_t flags, uint32_t arg, size_t len)
 
     in.need += room;
 
-    if (in.pos == NULL || room > (size_t) (in.end - in.pos)) {
+    /* a length near the largest of all would make the room small again */
+
+    if (in.pos == NULL
+        || len > in.size
+        || room > (size_t) (in.end - in.pos))
+    {
         in.pos = NULL;
         return NULL;
     }
@@ -1021,6 +1028,14 @@ ngx_http_lwc_put_buf(ngx_http_request_t *r, ngx_buf_t *b)
 {
     u_char      *p;
     ngx_uint_t   flags;
+
+    if (ngx_buf_size(b) < 0) {
+        ngx_log_error(NGX_LOG_ALERT, r->connection->log, 0,
+                      "lwc_rollback: the handler of \"%V\" sent a buffer of "
+                      "negative size", &r->uri);
+
+        ngx_http_lwc_leave(r, NGX_HTTP_LWC_FINALIZE, NGX_ERROR);
+    }
 
     flags = (b->flush ? NGX_HTTP_LWC_BUF_FLUSH : 0)
             | (b->last_buf ? NGX_HTTP_LWC_BUF_LAST : 0)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The module: its directives, and where it enters a request. It puts itself
- * between nginx and the content handler that a location installs. It must never
- * let such a handler run in W where "lwc_rollback on" holds, nor start when it
- * could not keep that promise.
+ * between nginx and the content handlers: those of locations, when the
+ * configuration has been read, and those that an earlier phase installs for one
+ * request. It must never let such a handler run in W where "lwc_rollback on"
+ * holds, nor start when it could not keep that promise.
  */
 
 #include "ngx_http_lwc.h"
@@ -18,6 +19,7 @@ static ngx_int_t ngx_http_lwc_precontent_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_lwc_content_handler(ngx_http_request_t *r);
 static void ngx_http_lwc_run(ngx_http_request_t *r);
 static ngx_http_handler_pt ngx_http_lwc_wrapped(ngx_http_request_t *r);
+static ngx_http_handler_pt ngx_http_lwc_of_location(ngx_http_request_t *r);
 
 static void *ngx_http_lwc_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_lwc_init_main_conf(ngx_conf_t *cf, void *conf);
@@ -26,6 +28,7 @@ static char *ngx_http_lwc_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static ngx_int_t ngx_http_lwc_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_lwc_init_process(ngx_cycle_t *cycle);
+static void ngx_http_lwc_exit_process(ngx_cycle_t *cycle);
 
 
 #define NGX_HTTP_LWC_ARENA_MIN  (16 * 1024)
@@ -77,7 +80,7 @@ ngx_module_t  ngx_http_lwc_module = {
     ngx_http_lwc_init_process,             /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    NULL,                                  /* exit process */
+    ngx_http_lwc_exit_process,             /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -91,9 +94,11 @@ ngx_http_lwc_precontent_handler(ngx_http_request_t *r)
 
     llcf = ngx_http_get_module_loc_conf(r, ngx_http_lwc_module);
 
-    if (!llcf->rollback
-        || r->content_handler == NULL
-        || r->content_handler == ngx_http_lwc_content_handler)
+    if (r->content_handler == NULL
+        || (r->content_handler == ngx_http_lwc_content_handler
+            && ngx_http_get_module_ctx(r, ngx_http_lwc_module))
+        || (r->content_handler != ngx_http_lwc_content_handler
+            && !llcf->rollback))
     {
         return NGX_DECLINED;
     }
@@ -103,7 +108,8 @@ ngx_http_lwc_precontent_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ctx->handler = r->content_handler;
+    ctx->handler = (r->content_handler == ngx_http_lwc_content_handler)
+                   ? ngx_http_lwc_of_location(r) : r->content_handler;
     ngx_http_set_ctx(r, ctx, ngx_http_lwc_module);
 
     r->content_handler = ngx_http_lwc_content_handler;
@@ -158,26 +164,55 @@ ngx_http_lwc_run(ngx_http_request_t *r)
 }
 
 
-/* a cloned subrequest has its parent's handler, but not its context */
+/*
+ * A cloned subrequest comes here without having passed the precontent phase: it
+ * has the handler of its location, and its parent's only where that has none.
+ */
 
 static ngx_http_handler_pt
 ngx_http_lwc_wrapped(ngx_http_request_t *r)
 {
-    ngx_http_lwc_ctx_t  *ctx;
-    ngx_http_request_t  *pr;
+    ngx_http_lwc_ctx_t       *ctx;
+    ngx_http_request_t       *pr;
+    ngx_http_lwc_loc_conf_t  *llcf;
 
-    for (pr = r; pr; pr = pr->parent) {
+    ctx = ngx_http_get_module_ctx(r, ngx_http_lwc_module);
+    llcf = ngx_http_get_module_loc_conf(r, ngx_http_lwc_module);
+
+    if (ctx == NULL && llcf->handler) {
+        return llcf->handler;
+    }
+
+    for (pr = r; ctx == NULL && pr->parent; /* void */ ) {
+        pr = pr->parent;
         ctx = ngx_http_get_module_ctx(pr, ngx_http_lwc_module);
+    }
 
-        if (ctx) {
-            return ctx->handler;
-        }
+    if (ctx && ctx->handler) {
+        return ctx->handler;
     }
 
     ngx_log_error(NGX_LOG_ALERT, r->connection->log, 0,
                   "lwc_rollback: no handler to run");
 
     return NULL;
+}
+
+
+/* "if" and "limit_except" take over the handler that their location has */
+
+static ngx_http_handler_pt
+ngx_http_lwc_of_location(ngx_http_request_t *r)
+{
+    ngx_http_lwc_loc_conf_t  *llcf;
+
+    llcf = ngx_http_get_module_loc_conf(r, ngx_http_lwc_module);
+
+    while (llcf->handler == NULL && llcf->outer) {
+        llcf = llcf->outer;
+    }
+
+    return llcf->handler;
 }
 
 
@@ -191,13 +226,14 @@ ngx_http_lwc_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
-    /*
-     * set by ngx_pcalloc():
-     *
-     *     lmcf->used = 0;
-     */
-
     lmcf->arena = NGX_CONF_UNSET_SIZE;
+
+    if (ngx_array_init(&lmcf->protected, cf->pool, 16,
+                       sizeof(ngx_http_lwc_loc_conf_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
 
     /* before any location is read */
 
@@ -244,6 +280,9 @@ ngx_http_lwc_create_loc_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     llcf->pass = { 0, NULL };
+     *     llcf->clcf = NULL;
+     *     llcf->handler = NULL;
+     *     llcf->outer = NULL;
      */
 
     llcf->rollback = NGX_CONF_UNSET;
@@ -258,17 +297,20 @@ ngx_http_lwc_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_lwc_loc_conf_t *prev = parent;
     ngx_http_lwc_loc_conf_t *conf = child;
 
-    ngx_http_core_loc_conf_t  *clcf;
-    ngx_http_lwc_main_conf_t  *lmcf;
+    ngx_http_core_loc_conf_t   *clcf;
+    ngx_http_lwc_loc_conf_t   **llcf;
+    ngx_http_lwc_main_conf_t   *lmcf;
 
     ngx_conf_merge_value(conf->rollback, prev->rollback, 0);
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    /* "if" and "limit_except" take over the handler of their location */
+    if (clcf->noname) {
+        conf->outer = prev;
 
-    if (clcf->noname && conf->pass.len == 0) {
-        conf->pass = prev->pass;
+        if (conf->pass.len == 0) {
+            conf->pass = prev->pass;
+        }
     }
 
     if (!conf->rollback) {
@@ -285,7 +327,14 @@ ngx_http_lwc_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     lmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_lwc_module);
-    lmcf->used = 1;
+
+    llcf = ngx_array_push(&lmcf->protected);
+    if (llcf == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *llcf = conf;
+    conf->clcf = clcf;
 
     return NGX_CONF_OK;
 }
@@ -294,8 +343,10 @@ ngx_http_lwc_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 static ngx_int_t
 ngx_http_lwc_postconfiguration(ngx_conf_t *cf)
 {
+    ngx_uint_t                  i;
     ngx_array_t                *handlers;
     ngx_http_handler_pt        *h;
+    ngx_http_lwc_loc_conf_t   **llcf;
     ngx_http_lwc_main_conf_t   *lmcf;
     ngx_http_core_main_conf_t  *cmcf;
 
@@ -303,8 +354,23 @@ ngx_http_lwc_postconfiguration(ngx_conf_t *cf)
 
     lmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_lwc_module);
 
-    if (!lmcf->used) {
+    if (lmcf->protected.nelts == 0) {
         return NGX_OK;
+    }
+
+    /*
+     * The location's own handler is wrapped, and not only what a request has:
+     * a cloned subrequest takes it from there after all phases.
+     */
+
+    llcf = lmcf->protected.elts;
+
+    for (i = 0; i < lmcf->protected.nelts; i++) {
+
+        if (llcf[i]->clcf->handler) {
+            llcf[i]->handler = llcf[i]->clcf->handler;
+            llcf[i]->clcf->handler = ngx_http_lwc_content_handler;
+        }
     }
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
@@ -330,8 +396,13 @@ ngx_http_lwc_postconfiguration(ngx_conf_t *cf)
     /*
      * Here, because the master runs this as the user who started it, before
      * any worker gives up privileges: /dev/lwc is opened once, and workers
-     * inherit it. Also "nginx -t" learns so what a start would meet.
+     * inherit it. Also "nginx -t" learns so what a start would meet. But "nginx -s"
+     * only sends a signal, whatever has become of the device.
      */
+
+    if (ngx_process == NGX_PROCESS_SIGNALLER) {
+        return NGX_OK;
+    }
 
     return ngx_http_lwc_available(cf->log);
 }
@@ -344,7 +415,7 @@ ngx_http_lwc_init_process(ngx_cycle_t *cycle)
 
     lmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_lwc_module);
 
-    if (lmcf == NULL || !lmcf->used) {
+    if (lmcf == NULL || lmcf->protected.nelts == 0) {
         return NGX_OK;
     }
 
@@ -356,4 +427,11 @@ ngx_http_lwc_init_process(ngx_cycle_t *cycle)
     }
 
     return ngx_http_lwc_init(cycle, lmcf->arena);
+}
+
+
+static void
+ngx_http_lwc_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_lwc_random_exit();
 }

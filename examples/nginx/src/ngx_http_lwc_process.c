@@ -1,33 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What belongs to the process and not to a context, so that a handler's change
- * outlives the request: signal handlers, interval timers, children, and locks in
- * shared zones. W looks after each request, puts back what it can and logs it.
- * While H runs, signals for W wait. This must never let a signal in before
- * its handler is W's again.
+ * outlives the request: signal handlers, timers, children, and locks in shared
+ * zones. W looks after each request, puts back what it can and logs it. While H
+ * runs, signals for W wait. This must never let a signal in before its handler is
+ * W's again, nor at all one that only H can have wanted.
  */
 
 #include "ngx_http_lwc.h"
 
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
 
 static void ngx_http_lwc_process_signals(ngx_http_request_t *r);
 static void ngx_http_lwc_process_timers(ngx_http_request_t *r);
+static int ngx_http_lwc_process_next_timer(void);
+static void ngx_http_lwc_process_posix_timers(ngx_http_request_t *r);
+static void ngx_http_lwc_process_pending(void);
 static void ngx_http_lwc_process_children(ngx_http_request_t *r);
 static void ngx_http_lwc_process_mutexes(ngx_http_request_t *r);
 
 
-/* those that nginx handles or ignores */
+/* those that nginx handles or ignores, those that H may get, and faults */
 
 static const int  ngx_http_lwc_signals[] = {
     SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGALRM,
-    SIGIO, SIGCHLD, SIGPIPE, SIGSYS
+    SIGIO, SIGCHLD, SIGPIPE, SIGSYS, SIGVTALRM, SIGPROF,
+    SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT
 };
 
 #define NGX_HTTP_LWC_SIGNALS                                                  \
     (sizeof(ngx_http_lwc_signals) / sizeof(ngx_http_lwc_signals[0]))
+
+
+/* the kernel's part of a mask, the rest of what sigaction() gives is chance */
+
+#define NGX_HTTP_LWC_MASK  (_NSIG / 8)
 
 
 static const int  ngx_http_lwc_timers[] = {
@@ -44,6 +54,8 @@ static struct {
     sigset_t          blocked;             /* while H runs, in W */
     sigset_t          timed;               /* of these, let in again in H */
     sigset_t          saved;
+    sigset_t          stale;               /* W has no use for these */
+    int               timer;               /* a POSIX timer's number, or -1 */
     ngx_uint_t        children;
 } ngx_http_lwc_process;
 
@@ -51,7 +63,9 @@ static struct {
 void
 ngx_http_lwc_process_init(void)
 {
-    ngx_uint_t  i;
+    int               signo;
+    ngx_uint_t        i;
+    struct sigaction  sa;
 
     for (i = 0; i < NGX_HTTP_LWC_SIGNALS; i++) {
         (void) sigaction(ngx_http_lwc_signals[i], NULL,
@@ -80,6 +94,26 @@ ngx_http_lwc_process_init(void)
     sigaddset(&ngx_http_lwc_process.timed, SIGALRM);
     sigaddset(&ngx_http_lwc_process.timed, SIGVTALRM);
     sigaddset(&ngx_http_lwc_process.timed, SIGPROF);
+
+    /* those of timers, where they would end the worker */
+
+    sigemptyset(&ngx_http_lwc_process.stale);
+    sigaddset(&ngx_http_lwc_process.stale, SIGVTALRM);
+    sigaddset(&ngx_http_lwc_process.stale, SIGPROF);
+
+    for (signo = SIGRTMIN; signo <= SIGRTMAX; signo++) {
+        sigaddset(&ngx_http_lwc_process.stale, signo);
+    }
+
+    for (signo = 1; signo <= SIGRTMAX; signo++) {
+
+        if (sigismember(&ngx_http_lwc_process.stale, signo) == 1
+            && sigaction(signo, NULL, &sa) == 0
+            && sa.sa_handler != SIG_DFL)
+        {
+            sigdelset(&ngx_http_lwc_process.stale, signo);
+        }
+    }
 }
 
 
@@ -88,6 +122,8 @@ ngx_http_lwc_process_enter(void)
 {
     (void) sigprocmask(SIG_SETMASK, &ngx_http_lwc_process.blocked,
                        &ngx_http_lwc_process.saved);
+
+    ngx_http_lwc_process.timer = ngx_http_lwc_process_next_timer();
 }
 
 
@@ -98,11 +134,22 @@ ngx_http_lwc_process_inside(void)
 }
 
 
+/* a child begins with the mask that W's would: signals for W do not meet it */
+
+void
+ngx_http_lwc_process_forked(void)
+{
+    (void) sigprocmask(SIG_SETMASK, &ngx_http_lwc_process.saved, NULL);
+}
+
+
 void
 ngx_http_lwc_process_left(ngx_http_request_t *r)
 {
     ngx_http_lwc_process_signals(r);
     ngx_http_lwc_process_timers(r);
+    ngx_http_lwc_process_posix_timers(r);
+    ngx_http_lwc_process_pending();
     ngx_http_lwc_process_children(r);
     ngx_http_lwc_process_mutexes(r);
 
@@ -124,7 +171,10 @@ ngx_http_lwc_process_signals(ngx_http_request_t *r)
 
         sa = &ngx_http_lwc_process.actions[i];
 
-        if (now.sa_handler == sa->sa_handler && now.sa_flags == sa->sa_flags) {
+        if (now.sa_handler == sa->sa_handler
+            && now.sa_flags == sa->sa_flags
+            && ngx_memcmp(&now.sa_mask, &sa->sa_mask, NGX_HTTP_LWC_MASK) == 0)
+        {
             continue;
         }
 
@@ -171,6 +221,70 @@ ngx_http_lwc_process_timers(ngx_http_request_t *r)
 }
 
 
+/* the kernel gives the numbers out in order: a gap is a timer that was made */
+
+static int
+ngx_http_lwc_process_next_timer(void)
+{
+    int              id;
+    struct sigevent  sev;
+
+    ngx_memzero(&sev, sizeof(struct sigevent));
+    sev.sigev_notify = SIGEV_NONE;
+
+    if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &sev, &id) == -1) {
+        return -1;
+    }
+
+    (void) syscall(SYS_timer_delete, id);
+
+    return id;
+}
+
+
+static void
+ngx_http_lwc_process_posix_timers(ngx_http_request_t *r)
+{
+    int         id, next;
+    ngx_uint_t  left;
+
+    next = ngx_http_lwc_process_next_timer();
+
+    if (ngx_http_lwc_process.timer == -1 || next == -1) {
+        return;
+    }
+
+    left = 0;
+
+    for (id = ngx_http_lwc_process.timer + 1; id < next; id++) {
+        left += (syscall(SYS_timer_delete, id) == 0);
+    }
+
+    if (left) {
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "lwc_rollback: the handler of \"%V\" left %ui POSIX "
+                      "timers; they were deleted", &r->uri, left);
+    }
+}
+
+
+/* when their timers are gone, and before the mask is W's again */
+
+static void
+ngx_http_lwc_process_pending(void)
+{
+    struct timespec  none;
+
+    ngx_memzero(&none, sizeof(struct timespec));
+
+    while (sigtimedwait(&ngx_http_lwc_process.stale, NULL, &none) > 0
+           || ngx_errno == NGX_EINTR)
+    {
+        /* void */
+    }
+}
+
+
 /* they are not W's to kill, but somebody should know */
 
 static void
@@ -185,6 +299,8 @@ ngx_http_lwc_process_children(ngx_http_request_t *r)
         ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
                       "lwc_rollback: the handler of \"%V\" left a child "
                       "process, which outlives the request", &r->uri);
+
+        ngx_http_lwc_files_distrust();
     }
 
     ngx_http_lwc_process.children = children;

@@ -92,6 +92,17 @@ ngx_http_lwc_random_init(ngx_cycle_t *cycle)
 }
 
 
+/* the module may be unloaded before OpenSSL cleans up */
+
+void
+ngx_http_lwc_random_exit(void)
+{
+#if (NGX_HTTP_SSL)
+    (void) RAND_set_rand_method(NULL);
+#endif
+}
+
+
 /*
  * For random(), rand() and drand48() of the C library and ngx_random(). The
  * seeds are a permutation of a counter, under a secret key: none comes twice in

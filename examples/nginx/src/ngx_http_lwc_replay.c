@@ -83,6 +83,15 @@ ngx_http_lwc_set(ngx_http_request_t *r, ngx_http_lwc_reply_t *reply)
         r->headers_out.content_type.len = 0;
     }
 
+    /* somebody else's body comes: this length is not of that */
+
+    if (!(reply->head.flags & NGX_HTTP_LWC_HEAD_SENT)
+        && r->headers_out.content_length)
+    {
+        r->headers_out.content_length->hash = 0;
+        r->headers_out.content_length = NULL;
+    }
+
     if (reply->result.outcome == NGX_HTTP_LWC_REDIRECT) {
         return NGX_OK;
     }
@@ -291,9 +300,20 @@ static void
 ngx_http_lwc_set_variable(ngx_http_request_t *r, ngx_http_lwc_record_t *rec,
     u_char *data)
 {
+    ngx_http_variable_t        *known;
     ngx_http_variable_value_t  *v;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
+    known = cmcf->variables.elts;
 
     v = &r->variables[rec->arg];
+
+    /* what W found out about this request stays, if no handler may change it */
+
+    if (v->valid && !(known[rec->arg].flags & NGX_HTTP_VAR_CHANGEABLE)) {
+        return;
+    }
 
     v->len = rec->len;
     v->data = data;
@@ -317,12 +337,14 @@ ngx_http_lwc_send(ngx_http_request_t *r, ngx_http_lwc_reply_t *reply)
             return rc;
         }
 
-        /* a 304, say: the handler would have stopped here */
+        /*
+         * A 304, say: the handler would have stopped here. If it knew, and went
+         * on, then what it said would be taken for the next response.
+         */
 
-        if (r->header_only
-            && !(reply->head.flags & NGX_HTTP_LWC_HEAD_KNOWN_ONLY))
-        {
-            return NGX_OK;
+        if (r->header_only) {
+            return (reply->head.flags & NGX_HTTP_LWC_HEAD_KNOWN_ONLY)
+                   ? reply->result.rc : NGX_OK;
         }
     }
 

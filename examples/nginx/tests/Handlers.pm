@@ -220,6 +220,16 @@ sub command {
 	return OK;
 }
 
+# A command that ends another by a signal.
+sub limited {
+	my $r = shift;
+	my $said = `timeout 1 sleep 6`;
+	my $status = $?;
+	$r->send_http_header('text/plain');
+	$r->print($status >> 8, "\n");
+	return OK;
+}
+
 # nginx's own way to go on later.
 sub later {
 	my $r = shift;
@@ -231,6 +241,7 @@ sub logs {
 	my $r = shift;
 	$r->log_error(0, 'a word from the handler');
 	$r->send_http_header('text/plain');
+	return OK if $r->header_only;
 	$r->print("logged\n");
 	return OK;
 }

@@ -109,6 +109,7 @@ for my $case (['http', { http => 'lwc_rollback on;' }, 0], ['server', { server =
 	ok($good && wait_for(sub { get('/hello', port => 8090) =~ /hello\n/ }) && $leaks->() == $expected,
 		"lwc_rollback in $name: " . ($expected ? 'requests are remembered' : 'requests are forgotten'), $said);
 	stop();
+	ok(slurp("$home/error.log") !~ /exited on signal/, '... and the worker ends in good order');
 }
 
 # What "lwc_arena" says is the body that fits.
@@ -146,7 +147,8 @@ sleep 0.5;
 while (defined $syslog->recv($line, 4096)) {
 	$lines++ if $line =~ /a word from the handler/;
 }
-ok($lines == 4, 'error_log to syslog: each line of a handler arrives', "$lines lines");
+ok($lines == 4, 'error_log to syslog: each line of a handler arrives', "$lines lines\n" .
+	get('/here', port => 8090) . substr slurp("$home/error.log"), -2000);
 stop();
 
 # No device.
@@ -196,14 +198,25 @@ if (!-c $dev) {
 	ok($good, '... and a member of its group may', $said);
 	chown 0, $group, $dev;
 
-	# The module makes no more contexts: nothing is served.
+	# The device is gone while nginx runs: it can still be told to end.
+	configure(http => 'lwc_rollback on;');
+	nginx('', '');
+	wait_for(sub { get('/hello', port => 8090) =~ /hello\n/ });
+	rename $dev, $away or die;
+	($good, $said) = nginx('-s stop', '');
+	ok($good && wait_for(sub { !pid("$home/nginx.pid") }), 'without /dev/lwc: nginx -s stop works', $said);
+	rename $away, $dev or die;
+	stop();
+
+	# The module makes no more contexts: no handler is run, until it does again.
 	my $enabled = '/sys/module/lwc/parameters/enabled';
 	configure(http => 'lwc_rollback on;');
 	system "echo 0 >$enabled";
 	nginx('', '');
-	ok(wait_for(sub { slurp("$home/error.log") =~ /no request context can be made/ }) &&
-		get('/hello', port => 8090, timeout => 2) !~ /hello\n/, 'no context can be made: no worker serves');
+	ok(wait_for(sub { slurp("$home/error.log") =~ /no request context can be made: new contexts are switched off/ }) &&
+		status(get('/hello', port => 8090)) == 500, 'no context can be made: a 500, and no handler is run');
 	system "echo 1 >$enabled";
+	ok(status(get('/hello', port => 8090)) == 200 && !$leaks->(), '... until one can');
 	stop();
 }
 

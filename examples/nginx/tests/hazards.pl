@@ -109,7 +109,7 @@ ok(body($got) eq "slept 700\n" && logged(qr/reopening logs/), 'SIGUSR1 during a 
 ok(body(get('/hello')) eq "hello\n" && worker() == $before, '... and the worker goes on');
 
 # Signal handlers, timers and children are the process's.
-for my $signo (1, 3, 15, 17, 10, 13, 14) {
+for my $signo (1, 3, 15, 17, 10, 13, 14, 26, 27, 11, 6) {
 	log_mark();
 	$got = get("/signal?signo=$signo");
 	my $changed = $signo == 13 ? 1 : logged(qr/changed what signal $signo does; it was put back/);
@@ -127,11 +127,30 @@ for my $which (0, 1, 2) {
 my $spin = time;
 get('/hello') while time - $spin < 1;
 ok(worker() == $before, '... and never goes off');
+$got = get('/pending');
+ok(body($got) eq "pending 1\n" && worker() == $before, 'a timer\'s signal that a handler let wait is gone', $got);
+log_mark();
+$got = get('/posix_timer');
+ok(body($got) eq "timer 0\n" && logged(qr/left 1 POSIX timers; they were deleted/),
+	'a POSIX timer, left by a handler, is deleted', $got);
+log_mark();
+get('/posix_timer?delete=1');
+sleep 0.5;
+ok(worker() == $before && unlogged(qr/POSIX timers/), '... and never goes off; of one that was deleted nothing is said');
 ok(body(get('/alarm')) eq "alarms 1\n", 'a handler may time itself with SIGALRM');
 $got = get('/perl/deadline');
 ok(body($got) =~ /ended: too late\n/, 'Perl: and with alarm', $got);
 $got = get('/perl/command');
 ok(body($got) =~ /said\n3\n/, 'Perl: system and backticks work', $got);
+
+my $t_limited = time;
+$got = get('/perl/limited');
+ok(body($got) =~ /^124\n/m && time - $t_limited < 5, 'Perl: a command can be ended by a signal', $got);
+my ($fork, $shell, $spawn) = body(get('/masks')) =~ /^SigBlk:\s+([0-9a-f]+)$/mg;
+my ($own) = slurp('/proc/' . worker() . '/status') =~ /^SigBlk:\s+([0-9a-f]+)/m;
+ok($fork eq $own, 'what a handler forks blocks the signals that the worker does', "$fork, $own");
+ok($shell eq $own, '... and so does a command that goes through the shell', "$shell, $own");
+ok(hex(substr $spawn, -8) & 1 << 14, '... but one that posix_spawn() starts is born with all blocked', "$spawn, $own");
 
 log_mark();
 $got = get('/child?ms=600');
@@ -139,6 +158,23 @@ ok(body($got) eq "child\n" && logged(qr/left a child process/), 'a child left be
 my @answers = map { sleep 0.1; body(get('/hello')) } 1 .. 10;
 ok(!(grep { $_ ne "hello\n" } @answers), '... and what it says is in no answer', "@answers");
 ok(logged(qr/unknown process \d+ exited with code 0/), '... and the worker reaps it');
+
+# A filter that clones the request: the clone's handler is in the request context too.
+for my $path ('/leaky?clone=1&secret=x', '/if_leaky?clone=1&secret=x&x=1') {
+	my @visits = map { get($path) =~ /visit (\d+)/g } 1, 2;
+	my ($next) = get('/leaky') =~ /visit (\d+)/;
+	ok(@visits == 4 && !(grep { $_ != $next } @visits), "a cloned request is forgotten as well: $path", "@visits");
+}
+@answers = map { get('/leaky?secret=x', port => 8081) =~ /visit (\d+)/ } 1, 2;
+ok($answers[1] == $answers[0] + 1, '... and without lwc_rollback it is remembered', "@answers");
+signal('KILL', $before);
+wait_for(sub { worker() && worker() != $before });
+$before = worker();
+
+# A buffer whose end is before its start.
+log_mark();
+$got = get('/negative');
+ok(logged(qr/sent a buffer of negative size/) && worker() == $before, 'a buffer of negative size: a line in the log, and no crash', $got);
 
 # Locks in shared zones.
 log_mark();

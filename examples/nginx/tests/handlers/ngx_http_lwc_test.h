@@ -54,5 +54,7 @@ ngx_int_t ngx_http_lwc_test_say(ngx_http_request_t *r, const char *fmt, ...);
 
 ngx_http_lwc_test_shared_t *ngx_http_lwc_test_shared(void);
 
+ngx_int_t ngx_http_lwc_test_filter_init(ngx_conf_t *cf);
+
 
 #endif /* _NGX_HTTP_LWC_TEST_H_INCLUDED_ */

@@ -727,6 +727,40 @@ ngx_http_lwc_test_whoami(ngx_http_request_t *r)
 }
 
 
+/* the end before the start, as a wrong subtraction makes it */
+
+static ngx_int_t
+ngx_http_lwc_test_negative(ngx_http_request_t *r)
+{
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t   out;
+
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.content_length_n = 10;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    b = ngx_create_temp_buf(r->pool, 16);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->pos = b->start + 10;
+    b->last = b->start;
+    b->last_buf = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
 ngx_http_lwc_test_t  ngx_http_lwc_test_answers[] = {
     { ngx_string("hello"), ngx_http_lwc_test_hello },
     { ngx_string("leaky"), ngx_http_lwc_test_leaky },
@@ -742,6 +776,7 @@ ngx_http_lwc_test_t  ngx_http_lwc_test_answers[] = {
     { ngx_string("redirect"), ngx_http_lwc_test_redirect },
     { ngx_string("file"), ngx_http_lwc_test_file },
     { ngx_string("nameless"), ngx_http_lwc_test_nameless },
+    { ngx_string("negative"), ngx_http_lwc_test_negative },
     { ngx_string("post"), ngx_http_lwc_test_post },
     { ngx_string("close"), ngx_http_lwc_test_close },
     { ngx_string("variable"), ngx_http_lwc_test_variable },

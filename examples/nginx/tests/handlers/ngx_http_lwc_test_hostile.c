@@ -11,6 +11,8 @@
 
 #include <lwc.h>
 
+#include <sys/syscall.h>
+
 
 typedef struct {
     ngx_str_t               name;
@@ -322,6 +324,95 @@ ngx_http_lwc_test_lie_empty(ngx_http_request_t *r)
 }
 
 
+/* there is a body, but also the claim that the client expects none */
+
+static void
+ngx_http_lwc_test_lie_known_only(ngx_http_request_t *r)
+{
+    lie.head->flags |= NGX_HTTP_LWC_HEAD_KNOWN_ONLY;
+    lie.head->content_length = 1;
+}
+
+
+/* a length, and nothing of that many bytes */
+
+static void
+ngx_http_lwc_test_lie_head_only(ngx_http_request_t *r)
+{
+    lie.head->flags |= NGX_HTTP_LWC_HEAD_ONLY|NGX_HTTP_LWC_HEAD_KNOWN_ONLY;
+}
+
+
+static void
+ngx_http_lwc_test_lie_no_last(ngx_http_request_t *r)
+{
+    lie.head->content_length = 100;
+    lie.pos -= ngx_http_lwc_room(6);
+    ngx_http_lwc_test_record(NGX_HTTP_LWC_DATA, NGX_HTTP_LWC_BUF_FLUSH, 0,
+                             "truth\n", 6);
+}
+
+
+static void
+ngx_http_lwc_test_lie_framing(ngx_http_request_t *r)
+{
+    switch (ngx_http_lwc_test_arg(r, "n", 0)) {
+
+    case 0: /* another length than the number */
+        ngx_http_lwc_test_record(NGX_HTTP_LWC_HEADER, 3, 14,
+                                 "Content-Length\0005", 16);
+        break;
+
+    case 1: /* where nginx does not find it */
+        ngx_http_lwc_test_record(NGX_HTTP_LWC_HEADER, 0, 14,
+                                 "content-length\0006", 16);
+        break;
+
+    case 2: /* nginx finds something else, and sends no length */
+        ngx_http_lwc_test_record(NGX_HTTP_LWC_HEADER, 3, 1, "A\0006", 3);
+        break;
+
+    case 3: /* no number */
+        ngx_http_lwc_test_record(NGX_HTTP_LWC_HEADER, 3, 14,
+                                 "Content-Length\0+6", 17);
+        break;
+
+    case 4:
+        ngx_http_lwc_test_record(NGX_HTTP_LWC_HEADER, 0, 17,
+                                 "Transfer-Encoding\0chunked", 25);
+        break;
+
+    case 5:
+        ngx_http_lwc_test_record(NGX_HTTP_LWC_HEADER, 0, 10,
+                                 "Connection\0Content-Length", 25);
+        break;
+
+    case 6: /* of a body whose length nobody knows */
+        lie.head->content_length = -1;
+        ngx_http_lwc_test_record(NGX_HTTP_LWC_HEADER, 3, 14,
+                                 "Content-Length\0006", 16);
+        break;
+
+    default:
+        ngx_http_lwc_test_record(NGX_HTTP_LWC_TRAILER, 0, 14,
+                                 "Content-Length\0006", 16);
+        break;
+    }
+}
+
+
+static void
+ngx_http_lwc_test_lie_line(ngx_http_request_t *r)
+{
+    ngx_str_t  line;
+
+    line = ngx_http_lwc_test_arg_text(r, "say");
+
+    ngx_http_lwc_test_record(NGX_HTTP_LWC_STATUS_LINE, 0, 0, line.data,
+                             line.len);
+}
+
+
 /* the body's record is taken back, and a part of a file put in its place */
 
 static void
@@ -344,25 +435,19 @@ ngx_http_lwc_test_lie_file(ngx_http_request_t *r)
 }
 
 
-/* a descriptor goes with it, on whichever socket there is: not of that file */
+/* a descriptor, on whichever socket there is */
 
 static void
-ngx_http_lwc_test_lie_other_file(ngx_http_request_t *r)
+ngx_http_lwc_test_send(int fd)
 {
-    int                    fd, sock;
-    struct stat            st;
-    struct iovec           iov;
-    struct msghdr          msg;
-    ngx_http_lwc_file_t    file;
+    int            sock;
+    struct iovec   iov;
+    struct msghdr  msg;
 
     union {
         struct cmsghdr  cm;
         char            space[CMSG_SPACE(sizeof(int))];
     } cmsg;
-
-    fd = open(ngx_http_lwc_test_arg(r, "n", 0) ? "/dev/zero" : "/etc/passwd",
-              O_RDONLY);
-    (void) fstat(fd, &st);
 
     iov.iov_base = "x";
     iov.iov_len = 1;
@@ -382,6 +467,23 @@ ngx_http_lwc_test_lie_other_file(ngx_http_request_t *r)
             break;
         }
     }
+}
+
+
+/* one that goes with it, but is not of that file */
+
+static void
+ngx_http_lwc_test_lie_other_file(ngx_http_request_t *r)
+{
+    int                    fd;
+    struct stat            st;
+    ngx_http_lwc_file_t    file;
+
+    fd = open(ngx_http_lwc_test_arg(r, "n", 0) ? "/dev/zero" : "/etc/passwd",
+              O_RDONLY);
+    (void) fstat(fd, &st);
+
+    ngx_http_lwc_test_send(fd);
 
     lie.pos -= ngx_http_lwc_room(6);
     lie.head->content_length = -1;
@@ -398,6 +500,52 @@ ngx_http_lwc_test_lie_other_file(ngx_http_request_t *r)
 
     ngx_http_lwc_test_record(NGX_HTTP_LWC_FILE, NGX_HTTP_LWC_BUF_LAST, 0, &file,
                              sizeof(file));
+}
+
+
+/* the answer is true, but there are files with it that it does not speak of */
+
+static void
+ngx_http_lwc_test_lie_more_files(ngx_http_request_t *r)
+{
+    ngx_int_t  n;
+
+    for (n = ngx_http_lwc_test_arg(r, "n", 1); n; n--) {
+        ngx_http_lwc_test_send(open("/etc/passwd", O_RDONLY));
+    }
+}
+
+
+/* parts of a file so large that they and a few bytes add up to the length */
+
+static void
+ngx_http_lwc_test_lie_sum(ngx_http_request_t *r)
+{
+    int                    fd;
+    ngx_uint_t             i;
+    struct stat            st;
+    ngx_http_lwc_file_t    file;
+
+    fd = syscall(SYS_memfd_create, "large", 0);
+
+    if (ftruncate(fd, INT64_MAX) == -1 || fstat(fd, &st) == -1) {
+        return;
+    }
+
+    lie.pos -= ngx_http_lwc_room(6);
+
+    ngx_memzero(&file, sizeof(file));
+    file.dev = st.st_dev;
+    file.ino = st.st_ino;
+    file.last = INT64_MAX;
+
+    for (i = 0; i < 2; i++) {
+        ngx_http_lwc_test_send(fd);
+        ngx_http_lwc_test_record(NGX_HTTP_LWC_FILE, 0, 0, &file, sizeof(file));
+    }
+
+    ngx_http_lwc_test_record(NGX_HTTP_LWC_DATA, NGX_HTTP_LWC_BUF_LAST, 0,
+                             "truth\n..", 8);
 }
 
 
@@ -431,7 +579,9 @@ ngx_http_lwc_test_lie_named(ngx_http_request_t *r)
 
     lie.result->outcome = NGX_HTTP_LWC_NAMED;
 
-    ngx_http_lwc_test_record(NGX_HTTP_LWC_NAME, 0, 0, "/x", 2);
+    ngx_http_lwc_test_record(NGX_HTTP_LWC_NAME, 0, 0,
+                             ngx_http_lwc_test_arg(r, "n", 0) ? "@\n" : "/x",
+                             2);
 }
 
 
@@ -496,6 +646,13 @@ static ngx_http_lwc_test_lie_t  ngx_http_lwc_test_lies[] = {
     { ngx_string("empty"), ngx_http_lwc_test_lie_empty },
     { ngx_string("file"), ngx_http_lwc_test_lie_file },
     { ngx_string("other_file"), ngx_http_lwc_test_lie_other_file },
+    { ngx_string("known_only"), ngx_http_lwc_test_lie_known_only },
+    { ngx_string("head_only"), ngx_http_lwc_test_lie_head_only },
+    { ngx_string("no_last"), ngx_http_lwc_test_lie_no_last },
+    { ngx_string("framing"), ngx_http_lwc_test_lie_framing },
+    { ngx_string("line"), ngx_http_lwc_test_lie_line },
+    { ngx_string("more_files"), ngx_http_lwc_test_lie_more_files },
+    { ngx_string("sum"), ngx_http_lwc_test_lie_sum },
     { ngx_string("redirect"), ngx_http_lwc_test_lie_redirect },
     { ngx_string("named"), ngx_http_lwc_test_lie_named },
     { ngx_string("fuzz"), ngx_http_lwc_test_lie_fuzz },

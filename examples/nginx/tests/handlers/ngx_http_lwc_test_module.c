@@ -30,7 +30,7 @@ static ngx_command_t  ngx_http_lwc_test_commands[] = {
 
 static ngx_http_module_t  ngx_http_lwc_test_module_ctx = {
     ngx_http_lwc_test_preconfiguration,    /* preconfiguration */
-    NULL,                                  /* postconfiguration */
+    ngx_http_lwc_test_filter_init,         /* postconfiguration */
 
     NULL,                                  /* create main configuration */
     NULL,                                  /* init main configuration */

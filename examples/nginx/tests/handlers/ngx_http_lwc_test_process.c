@@ -9,8 +9,10 @@
 
 #include <dirent.h>
 #include <linux/io_uring.h>
+#include <spawn.h>
 #include <sys/file.h>
 #include <sys/time.h>
+#include <time.h>
 
 
 static ngx_int_t
@@ -39,6 +41,114 @@ ngx_http_lwc_test_itimer(ngx_http_request_t *r)
     (void) setitimer(ngx_http_lwc_test_arg(r, "which", ITIMER_PROF), &it, NULL);
 
     return ngx_http_lwc_test_say(r, "interval timer\n");
+}
+
+
+/* goes off when nobody is looking, and is still waiting when the handler ends */
+
+static ngx_int_t
+ngx_http_lwc_test_pending(ngx_http_request_t *r)
+{
+    sigset_t          set;
+    ngx_uint_t        n;
+    struct itimerval  it;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGPROF);
+    (void) sigprocmask(SIG_BLOCK, &set, NULL);
+
+    ngx_memzero(&it, sizeof(struct itimerval));
+    it.it_value.tv_usec = 1000;
+    (void) setitimer(ITIMER_PROF, &it, NULL);
+
+    n = 0;
+
+    do {
+        n++;
+        (void) sigpending(&set);
+    } while (!sigismember(&set, SIGPROF));
+
+    return ngx_http_lwc_test_say(r, "pending %d\n", n > 0);
+}
+
+
+/* not one of those that getitimer() tells of */
+
+static ngx_int_t
+ngx_http_lwc_test_posix_timer(ngx_http_request_t *r)
+{
+    int                rc;
+    timer_t            timer;
+    struct sigevent    sev;
+    struct itimerspec  it;
+
+    ngx_memzero(&sev, sizeof(struct sigevent));
+    sev.sigev_notify = SIGEV_SIGNAL;
+    sev.sigev_signo = SIGRTMIN + 1;
+
+    rc = timer_create(CLOCK_MONOTONIC, &sev, &timer);
+
+    ngx_memzero(&it, sizeof(struct itimerspec));
+    it.it_value.tv_nsec = 300000000;
+
+    if (rc == 0) {
+        rc = timer_settime(timer, 0, &it, NULL);
+    }
+
+    if (rc == 0 && ngx_http_lwc_test_arg(r, "delete", 0)) {
+        rc = timer_delete(timer);
+    }
+
+    return ngx_http_lwc_test_say(r, "timer %d\n", rc);
+}
+
+
+/* what a command begins with, by each way to run one */
+
+static ngx_int_t
+ngx_http_lwc_test_masks(ngx_http_request_t *r)
+{
+    int        fd[2];
+    char       text[256];
+    FILE      *f;
+    size_t     n;
+    ngx_pid_t  pid;
+
+    static char  *argv[] = { "grep", "SigBlk", "/proc/self/status", NULL };
+
+    if (pipe(fd) == -1 || dup2(fd[1], STDOUT_FILENO) == -1) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    pid = fork();
+
+    if (pid == 0) {
+        (void) execvp(argv[0], argv);
+        _exit(1);
+    }
+
+    (void) waitpid(pid, NULL, 0);
+
+    if (system("grep SigBlk /proc/self/status") != 0
+        || posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) != 0)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    (void) waitpid(pid, NULL, 0);
+
+    (void) close(fd[1]);
+    (void) close(STDOUT_FILENO);
+
+    f = fdopen(fd[0], "r");
+    if (f == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    n = fread(text, 1, sizeof(text), f);
+    (void) fclose(f);
+
+    return ngx_http_lwc_test_say(r, "%*s", n, text);
 }
 
 
@@ -233,6 +343,9 @@ ngx_http_lwc_test_uring(ngx_http_request_t *r)
 ngx_http_lwc_test_t  ngx_http_lwc_test_processes[] = {
     { ngx_string("signal"), ngx_http_lwc_test_signal },
     { ngx_string("itimer"), ngx_http_lwc_test_itimer },
+    { ngx_string("pending"), ngx_http_lwc_test_pending },
+    { ngx_string("posix_timer"), ngx_http_lwc_test_posix_timer },
+    { ngx_string("masks"), ngx_http_lwc_test_masks },
     { ngx_string("alarm"), ngx_http_lwc_test_alarm },
     { ngx_string("child"), ngx_http_lwc_test_child },
     { ngx_string("lock"), ngx_http_lwc_test_lock },
