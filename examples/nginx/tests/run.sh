@@ -5,7 +5,8 @@
 #
 #	qemu/vm run -- examples/nginx/tests/run.sh [NAME...]
 #
-# NAME is one of the files NAME.pl beside this one; all by default. Prints
+# NAME is one of the files NAME.pl beside this one; by default all but "short",
+# which has a little of each, for a kernel on which all take too long. Prints
 # "ok N - what" or "not ok N - what" for each test, and fails if one failed. It
 # must never use anything of the machine's own nginx but its programs.
 set -uo pipefail
