@@ -60,8 +60,9 @@ for my $round (1 .. 3) {
 }
 ok($bad == 0, 'reload with reuseport and two workers: no connection is lost', "$bad lost");
 configure($conf);
+my @two = workers();
 signal('HUP', $master);
-ok(wait_for(sub { (my @w = workers()) == 1 }), '... and back to one worker');
+ok(wait_for(sub { (my @w = workers()) == 1 && !grep { alive($_) } @two }), '... and back to one worker');
 wait_for(sub { get('/hello') =~ /hello\n$/ });
 
 # Log rotation: the logs' descriptors get new numbers.
