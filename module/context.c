@@ -190,12 +190,10 @@ static void put_left_objects(struct callback_head *work)
 	kfree(left);
 }
 
-int lwc_context_settle(struct lwc_context *context)
+int lwc_context_adopt(struct lwc_context *context)
 {
 	struct left_objects *left;
 
-	if (likely(context->files == current->files && context->fs == current->fs))
-		return 0;
 	if (lwc_context_is_occupied(context, current))
 		return -EOPNOTSUPP;
 	if (context->owned) {
@@ -321,7 +319,7 @@ void lwc_context_doom(struct lwc_context *context, struct list_head *doomed)
 void lwc_context_doom_unused(struct lwc_context *context, struct list_head *doomed)
 {
 	lockdep_assert_held(&context->process->lock);
-	if (!context->alive || context->pinned || context->strong)
+	if (!context->alive || lwc_context_is_kept(context))
 		return;
 	if (!context->snapshot && lwc_context_is_occupied(context, NULL))
 		return;
@@ -372,6 +370,8 @@ static int descriptor_release(struct inode *inode, struct file *file)
 	mutex_lock(&process->lock);
 	list_del(&descriptor->of_table);
 	list_del(&descriptor->of_names);
+	if (context->known_as == descriptor)
+		context->known_as = NULL;
 	if (!descriptor->weak) {
 		context->strong--;
 		lwc_context_doom_unused(context, &doomed);
@@ -516,6 +516,7 @@ int lwc_descriptor_number(struct lwc_context *table, struct lwc_context *context
 			continue;
 		/* The next to ask is likely to be the same. */
 		list_move(&descriptor->of_table, &table->descriptors);
+		context->known_as = descriptor;
 		return descriptor->fd;
 	}
 	file = lwc_files_find(table->files, names_context, context, &fd);

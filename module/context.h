@@ -36,6 +36,7 @@
 #include <linux/types.h>
 #include <linux/lwc.h>
 
+#include "broken.h"
 #include "cred.h"
 #include "files.h"
 
@@ -73,6 +74,7 @@ struct lwc_thread;
  * @descriptors: struct lwc_descriptor that stand in this context's table
  * @snapshots: of this context, in the order they were armed
  * @names: strong descriptors of it, wherever they are
+ * @known_as: the descriptor of it that a target was last given as its caller
  * @outside: while rings are looked for: references from outside of parked tables
  * @reached: the same: it can be reached
  * @searched: the same: what it reaches is marked
@@ -99,6 +101,7 @@ struct lwc_context {
 	struct list_head descriptors;
 	struct list_head snapshots;
 	struct list_head names;
+	struct lwc_descriptor *known_as;
 	long outside;
 	bool reached;
 	bool searched;
@@ -168,6 +171,9 @@ struct lwc_context *lwc_context_spare(struct lwc_process *process);
  */
 int lwc_context_fill(struct lwc_context *context, lwc_files_filter keep, const void *view);
 
+/* The rare part of the next. */
+int lwc_context_adopt(struct lwc_context *context);
+
 /**
  * lwc_context_settle() - is the current task's table the context's?
  * @context: the one that the current task is in
@@ -177,7 +183,12 @@ int lwc_context_fill(struct lwc_context *context, lwc_files_filter keep, const v
  *
  * Return: 0, -EOPNOTSUPP, -ENOMEM, -ESRCH (the task is ending).
  */
-int lwc_context_settle(struct lwc_context *context);
+static inline int lwc_context_settle(struct lwc_context *context)
+{
+	if (likely(context->files == current->files && context->fs == current->fs))
+		return 0;
+	return lwc_context_adopt(context);
+}
 
 /**
  * lwc_context_put() - drop a reference on the object
@@ -202,6 +213,14 @@ void lwc_context_doom(struct lwc_context *context, struct list_head *doomed);
  * Kept alive: by strong descriptors, by a thread inside, by being the root.
  */
 void lwc_context_doom_unused(struct lwc_context *context, struct list_head *doomed);
+
+/**
+ * lwc_context_is_kept() - does it live whether there is a thread in it or not?
+ */
+static inline bool lwc_context_is_kept(const struct lwc_context *context)
+{
+	return context->strong || context->pinned;
+}
 
 /**
  * lwc_context_bury() - put the resources of the doomed
@@ -292,5 +311,21 @@ int lwc_descriptor_number(struct lwc_context *table, struct lwc_context *context
  * Return: the descriptor or -EMFILE, -ENOMEM.
  */
 int lwc_descriptor_for_caller(struct lwc_context *table, struct lwc_context *caller);
+
+/**
+ * lwc_descriptor_known() - the same, if it is the one that it was last time
+ *
+ * Return: the descriptor or -1.
+ */
+static inline int lwc_descriptor_known(const struct lwc_context *table,
+				       const struct lwc_context *caller)
+{
+	const struct lwc_descriptor *known = caller->known_as;
+
+	if (likely(known && known->table == table && !lwc_broken(CALLER_LEAK) &&
+		   lwc_files_holds(table->files, known->fd, known->file)))
+		return known->fd;
+	return -1;
+}
 
 #endif /* LWC_CONTEXT_H */

@@ -47,6 +47,19 @@ static inline bool lwc_powers_differ(const struct lwc_powers *powers)
 }
 
 /**
+ * lwc_powers_match() - has the current task exactly these?
+ *
+ * A task in a call of ours either has filters, or its seccomp is off: the filter
+ * tells which.
+ */
+static inline bool lwc_powers_match(const struct lwc_powers *powers)
+{
+	return likely(powers->cred == current_cred() && powers->ns == current->nsproxy &&
+		      powers->seccomp.filter == current->seccomp.filter &&
+		      powers->no_new_privs == task_no_new_privs(current));
+}
+
+/**
  * lwc_powers_refused() - may the current task take on @powers?
  *
  * Not other credentials under a debugger that could not have attached to

@@ -368,18 +368,6 @@ void lwc_files_put_back(struct files_struct *files, unsigned int fd, struct file
 	spin_unlock(&files->file_lock);
 }
 
-bool lwc_files_holds(struct files_struct *files, unsigned int fd, const struct file *file)
-{
-	struct fdtable *fdt;
-	bool holds;
-
-	rcu_read_lock();
-	fdt = rcu_dereference(files->fdt);
-	holds = fd < fdt->max_fds && rcu_access_pointer(fdt->fd[fd]) == file;
-	rcu_read_unlock();
-	return holds;
-}
-
 bool lwc_files_replace(struct files_struct *files, unsigned int fd, struct file *before,
 		       struct file *file)
 {

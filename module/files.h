@@ -95,7 +95,19 @@ void lwc_files_put_back(struct files_struct *files, unsigned int fd, struct file
  *
  * @file is only compared, so it need not be alive.
  */
-bool lwc_files_holds(struct files_struct *files, unsigned int fd, const struct file *file);
+static inline bool lwc_files_holds(const struct files_struct *files, unsigned int fd,
+				   const struct file *file)
+{
+	const struct fdtable *fdt;
+	bool holds;
+
+	/* As good as rcu_read_lock(), which is two calls. */
+	preempt_disable();
+	fdt = rcu_dereference_sched(files->fdt);
+	holds = fd < fdt->max_fds && rcu_access_pointer(fdt->fd[fd]) == file;
+	preempt_enable();
+	return holds;
+}
 
 /**
  * lwc_files_install() - give @file a descriptor of 3 or more, close-on-exec

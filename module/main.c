@@ -109,12 +109,43 @@ static long device_ioctl(struct file *file, unsigned int command, unsigned long 
 	}
 }
 
-long lwc_descriptor_ioctl(struct file *file, unsigned int command, unsigned long argument)
+static noinline long switch_any_size(struct lwc_descriptor *descriptor, const void __user *from)
+{
+	struct lwc_switch_args args;
+	int err = read_argument(&args, sizeof(args), from);
+
+	return err ?: lwc_switch(descriptor, args.flags, args.arg, u64_to_user_ptr(args.event));
+}
+
+/* The hot path: what the library passes is read in one go, into registers. */
+static long switch_ioctl(struct lwc_descriptor *descriptor,
+			 const struct lwc_switch_args __user *from)
+{
+	u64 arg, event;
+	u32 size, flags;
+
+	if (!user_read_access_begin(from, sizeof(*from)))
+		return -EFAULT;
+	unsafe_get_user(size, &from->size, fault);
+	unsafe_get_user(flags, &from->flags, fault);
+	unsafe_get_user(arg, &from->arg, fault);
+	unsafe_get_user(event, &from->event, fault);
+	user_read_access_end();
+	if (likely(size == sizeof(*from)))
+		return lwc_switch(descriptor, flags, arg, u64_to_user_ptr(event));
+	return switch_any_size(descriptor, from);
+
+fault:
+	user_read_access_end();
+	/* A size that is wrong by itself is said first. */
+	return switch_any_size(descriptor, from);
+}
+
+static noinline long any_ioctl(struct file *file, unsigned int command, unsigned long argument)
 {
 	struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
 	void __user *from = (void __user *)argument;
 	union {
-		struct lwc_switch_args to_switch;
 		struct lwc_renew_args renew;
 		struct lwc_restrict_args restricted;
 		struct lwc_rollback_args rollback;
@@ -125,8 +156,7 @@ long lwc_descriptor_ioctl(struct file *file, unsigned int command, unsigned long
 
 	switch (call_number(command)) {
 	case _IOC_NR(LWC_IOC_SWITCH):
-		err = read_argument(&args.to_switch, sizeof(args.to_switch), from);
-		return err ?: lwc_switch(descriptor, &args.to_switch);
+		return switch_any_size(descriptor, from);
 	case _IOC_NR(LWC_IOC_ROLLBACK):
 		err = read_argument(&args.rollback, sizeof(args.rollback), from);
 		return err ?: lwc_rollback(descriptor, &args.rollback);
@@ -149,6 +179,13 @@ long lwc_descriptor_ioctl(struct file *file, unsigned int command, unsigned long
 	default:
 		return -ENOTTY;
 	}
+}
+
+long lwc_descriptor_ioctl(struct file *file, unsigned int command, unsigned long argument)
+{
+	if (likely(command == LWC_IOC_SWITCH))
+		return switch_ioctl(file->private_data, (void __user *)argument);
+	return any_ioctl(file, command, argument);
 }
 
 /* Without compat_ioctl: a 32-bit program's registers are not what is saved. */

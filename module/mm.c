@@ -25,13 +25,11 @@
  * Who memory is charged to. An mm that is shared with another process (vfork,
  * CLONE_VM) may belong to that one, and stays its.
  */
-static void set_owner(struct mm_struct *mm, struct task_struct *owner)
+void lwc_mm_set_owner(struct mm_struct *mm, struct task_struct *owner)
 {
 #ifdef CONFIG_MEMCG
 	struct task_struct *before;
 
-	if (likely(rcu_access_pointer(mm->owner) == owner))
-		return;
 	rcu_read_lock();
 	before = rcu_dereference(mm->owner);
 	if (!before || same_thread_group(before, owner))
@@ -248,7 +246,7 @@ struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct 
 		return ERR_PTR(-ENOMEM);
 	put_user_ns(mm->user_ns);
 	mm->user_ns = get_user_ns(source->user_ns);
-	set_owner(mm, owner);
+	lwc_mm_set_owner(mm, owner);
 
 	err = duplicate_mappings(mm, source);
 	if (err)
@@ -309,37 +307,6 @@ bool lwc_mm_lacks_duplicate(struct mm_struct *mm)
 	}
 	mmap_read_unlock(mm);
 	return lacks;
-}
-
-void lwc_mm_leave(void)
-{
-	lwc_settle_rss(current->mm);
-	lwc_mm_cid_leave();
-}
-
-/*
- * The order of exec_mmap(): the IBPB mitigation reads current->mm inside of
- * switch_mm_irqs_off(), so it is set before; nothing may preempt between.
- */
-void lwc_mm_enter(struct mm_struct *next, struct task_struct *owner)
-{
-	struct mm_struct *before = current->mm;
-
-	/* A thread that ends hands its mm to whoever it finds: take it back. */
-	set_owner(before, owner);
-	set_owner(next, owner);
-	local_irq_disable();
-	current->active_mm = next;
-	current->mm = next;
-	kernel_call(membarrier_update_current_mm)(next);
-	kernel_call(switch_mm_irqs_off)(before, next, current);
-	local_irq_enable();
-}
-
-void lwc_mm_entered(void)
-{
-	lwc_mm_cid_enter();
-	lru_gen_use_mm(current->mm);
 }
 
 void lwc_mm_disown(struct mm_struct *mm, struct task_struct *owner)

@@ -6,6 +6,9 @@
 #define LWC_MM_H
 
 #include <linux/mm_types.h>
+#include <linux/sched.h>
+
+#include "kernel/compat.h"
 
 /**
  * lwc_mm_duplicate() - what fork() would give a child of @source
@@ -31,6 +34,46 @@ struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct 
  */
 bool lwc_mm_lacks_duplicate(struct mm_struct *mm);
 
+/* The rare part of the next. */
+void lwc_mm_set_owner(struct mm_struct *mm, struct task_struct *owner);
+
+static inline void lwc_mm_take_back(struct mm_struct *mm, struct task_struct *owner)
+{
+#ifdef CONFIG_MEMCG
+	if (unlikely(rcu_access_pointer(mm->owner) != owner))
+		lwc_mm_set_owner(mm, owner);
+#endif
+}
+
+/**
+ * lwc_mm_leave() - what has to be settled in the mm before it is left
+ */
+static inline void lwc_mm_leave(void)
+{
+	lwc_settle_rss(current->mm);
+	lwc_mm_cid_leave();
+}
+
+/*
+ * lwc_mm_enter() for who has interrupts off.
+ *
+ * The order of exec_mmap(): the IBPB mitigation reads current->mm inside of
+ * switch_mm_irqs_off(), so it is set before; nothing may preempt between.
+ */
+static inline void lwc_mm_enter_irqs_off(struct mm_struct *next, struct task_struct *owner)
+{
+	struct mm_struct *before = current->mm;
+
+	lockdep_assert_irqs_disabled();
+	/* A thread that ends hands its mm to whoever it finds. */
+	lwc_mm_take_back(before, owner);
+	lwc_mm_take_back(next, owner);
+	current->active_mm = next;
+	current->mm = next;
+	kernel_call(membarrier_update_current_mm)(next);
+	kernel_call(switch_mm_irqs_off)(before, next, current);
+}
+
 /**
  * lwc_mm_enter() - the current task goes on in @next
  * @next: the mm; its user reference becomes the task's, whose own on the
@@ -39,17 +82,21 @@ bool lwc_mm_lacks_duplicate(struct mm_struct *mm);
  *
  * Called with task_lock(current) held and lwc_mm_leave() done.
  */
-void lwc_mm_enter(struct mm_struct *next, struct task_struct *owner);
-
-/**
- * lwc_mm_leave() - what has to be settled in the mm before it is left
- */
-void lwc_mm_leave(void);
+static inline void lwc_mm_enter(struct mm_struct *next, struct task_struct *owner)
+{
+	local_irq_disable();
+	lwc_mm_enter_irqs_off(next, owner);
+	local_irq_enable();
+}
 
 /**
  * lwc_mm_entered() - what has to be settled after task_unlock()
  */
-void lwc_mm_entered(void);
+static inline void lwc_mm_entered(void)
+{
+	lwc_mm_cid_enter();
+	lru_gen_use_mm(current->mm);
+}
 
 /**
  * lwc_mm_disown() - @mm may outlive @owner: forget it

@@ -48,7 +48,9 @@ struct lwc_place *lwc_place_adopt(void)
 
 	if (!place)
 		return NULL;
-	place->fpstate = current->thread.fpu.fpstate;
+	/* A larger buffer (AMX) is none that lwc_place_fits(). */
+	if (!current->thread.fpu.fpstate->is_valloc)
+		place->fpstate = current->thread.fpu.fpstate;
 	INIT_LIST_HEAD(&place->of_thread);
 	INIT_LIST_HEAD(&place->of_context);
 	return place;
@@ -93,9 +95,7 @@ static __always_inline void save(struct lwc_place *place)
 	place->regs.orig_ax = -1;
 
 	place->selectors = read_selectors();
-	if (!lwc_broken(NO_FS_BASE))
-		place->fsbase = x86_fsbase_read_cpu();
-	place->gsbase = lwc_read_user_gsbase();
+	lwc_read_bases(&place->fsbase, &place->gsbase);
 	place->pkru = read_pkru();
 	/* Whoever has moved to another CPU is marked to have the area written. */
 	place->cpu = unlikely(test_thread_flag(TIF_NOTIFY_RESUME)) ? -1 : smp_processor_id();
@@ -213,7 +213,7 @@ void lwc_place_exchange(struct lwc_place *from, const struct lwc_place *to)
 		write_pkru(to->pkru);
 	switch_extended(to->fpstate);
 }
-/* A breakpoint in lwc_read_user_gsbase() would be taken with the wrong base. */
+/* A breakpoint in lwc_read_bases() would be taken with the wrong base. */
 NOKPROBE_SYMBOL(lwc_place_exchange);
 
 void lwc_place_set_mask(const struct lwc_place *place)

@@ -110,7 +110,7 @@ void lwc_place_leave_buffers(void);
  * lwc_place_fits() - does the current task still use @place's buffer?
  * @place: where the current task runs
  *
- * It does not once the kernel has given it a larger one (AMX).
+ * It does not if the kernel has given it a larger one (AMX).
  */
 static inline bool lwc_place_fits(const struct lwc_place *place)
 {

@@ -260,7 +260,7 @@ struct lwc_process *lwc_process_current(bool make)
 	return process;
 }
 
-static void drop_exclusion(enum lwc_exclusion exclusion)
+void lwc_drop_exclusion(enum lwc_exclusion exclusion)
 {
 	if (exclusion >= LWC_EXCLUDE_LOOKERS)
 		up_write(&current->signal->exec_update_lock);
@@ -282,7 +282,7 @@ static int take_exclusion(enum lwc_exclusion exclusion)
 	return 0;
 }
 
-int lwc_process_lock(struct lwc_process *process, enum lwc_exclusion exclusion)
+int lwc_process_lock_excluding(struct lwc_process *process, enum lwc_exclusion exclusion)
 {
 	const bool threaded = !thread_group_empty(current);
 	int err;
@@ -298,13 +298,13 @@ int lwc_process_lock(struct lwc_process *process, enum lwc_exclusion exclusion)
 		mutex_lock(&process->lock);
 		if (process->ended) {
 			mutex_unlock(&process->lock);
-			drop_exclusion(exclusion);
+			lwc_drop_exclusion(exclusion);
 			return -ESRCH;
 		}
 		if (likely(!process->syncing))
 			break;
 		mutex_unlock(&process->lock);
-		drop_exclusion(exclusion);
+		lwc_drop_exclusion(exclusion);
 		if (wait_event_killable(process->sync_done, !READ_ONCE(process->syncing)))
 			return -EINTR;
 	}
@@ -312,14 +312,6 @@ int lwc_process_lock(struct lwc_process *process, enum lwc_exclusion exclusion)
 		process->threaded = true;
 	process->exclusion = exclusion;
 	return 0;
-}
-
-void lwc_process_unlock(struct lwc_process *process)
-{
-	const enum lwc_exclusion exclusion = process->exclusion;
-
-	mutex_unlock(&process->lock);
-	drop_exclusion(exclusion);
 }
 
 static struct lwc_context *context_of_mm(struct lwc_process *process, struct mm_struct *mm)

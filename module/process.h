@@ -13,6 +13,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/task_work.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -122,6 +123,10 @@ static inline void lwc_process_get(struct lwc_process *process)
 	kref_get(&process->ref);
 }
 
+/* The rare parts of the next two. */
+int lwc_process_lock_excluding(struct lwc_process *process, enum lwc_exclusion exclusion);
+void lwc_drop_exclusion(enum lwc_exclusion exclusion);
+
 /**
  * lwc_process_lock() - begin a call that reads or changes contexts
  * @process: of the current task
@@ -129,8 +134,26 @@ static inline void lwc_process_get(struct lwc_process *process)
  *
  * Return: 0, -ESRCH (the process is another, or ended), -EINTR (being killed).
  */
-int lwc_process_lock(struct lwc_process *process, enum lwc_exclusion exclusion);
-void lwc_process_unlock(struct lwc_process *process);
+static inline int lwc_process_lock(struct lwc_process *process, enum lwc_exclusion exclusion)
+{
+	if (unlikely(exclusion != LWC_EXCLUDE_NOBODY || !thread_group_empty(current)))
+		return lwc_process_lock_excluding(process, exclusion);
+	mutex_lock(&process->lock);
+	process->exclusion = LWC_EXCLUDE_NOBODY;
+	if (likely(process->signal == current->signal && !process->ended && !process->syncing))
+		return 0;
+	mutex_unlock(&process->lock);
+	return lwc_process_lock_excluding(process, exclusion);
+}
+
+static inline void lwc_process_unlock(struct lwc_process *process)
+{
+	const enum lwc_exclusion exclusion = process->exclusion;
+
+	mutex_unlock(&process->lock);
+	if (unlikely(exclusion != LWC_EXCLUDE_NOBODY))
+		lwc_drop_exclusion(exclusion);
+}
 
 /**
  * lwc_thread_find() - the record of a task

@@ -21,17 +21,30 @@
 #include "stats.h"
 #include "switch.h"
 
-int lwc_event_probe(struct lwc_event __user *to)
+static __always_inline int probe(struct lwc_event __user *to)
 {
 	u64 __user *first = (u64 __user *)to;
 	u64 __user *last = first + sizeof(*to) / sizeof(u64) - 1;
 	u64 before;
 
-	/* What is there stays there, for a call that fails. */
-	if (get_user(before, first) || put_user(before, first) ||
-	    get_user(before, last) || put_user(before, last))
+	if (!user_access_begin(to, sizeof(*to)))
 		return -EFAULT;
+	/* What is there stays there, for a call that fails. */
+	unsafe_get_user(before, first, fault);
+	unsafe_put_user(before, first, fault);
+	unsafe_get_user(before, last, fault);
+	unsafe_put_user(before, last, fault);
+	user_access_end();
 	return 0;
+
+fault:
+	user_access_end();
+	return -EFAULT;
+}
+
+int lwc_event_probe(struct lwc_event __user *to)
+{
+	return probe(to);
 }
 
 void lwc_event_deliver(struct lwc_event __user *to, const struct lwc_event *event)
@@ -40,41 +53,51 @@ void lwc_event_deliver(struct lwc_event __user *to, const struct lwc_event *even
 		force_sig(SIGSEGV);
 }
 
-int lwc_switch_refused(const struct lwc_thread *thread)
+/* The same for an event of a switch, which is in registers. */
+static void deliver(struct lwc_event __user *to, int caller, u64 arg)
 {
-	if (current->io_uring || lwc_task_has_shadow_stack())
-		return -EOPNOTSUPP;
-	if (current->cred != current->real_cred)
-		return -EOPNOTSUPP;
-	/* A larger buffer for extended state (AMX), then or now. */
-	if (current->thread.fpu.fpstate->is_valloc)
-		return -EOPNOTSUPP;
-	return lwc_place_fits(thread->place) ? 0 : -EOPNOTSUPP;
+	if (!user_write_access_begin(to, sizeof(*to)))
+		goto lost;
+	unsafe_put_user(-1, &to->created, fault);
+	unsafe_put_user(caller, &to->caller, fault);
+	unsafe_put_user(LWC_EV_SWITCH, &to->reason, fault);
+	unsafe_put_user(0, &to->nr, fault);
+	unsafe_put_user(arg, &to->arg, fault);
+	/* What a switch does not fill is zero; not a loop, as it would stay one. */
+	unsafe_put_user(0, &to->syscall.args[0], fault);
+	unsafe_put_user(0, &to->syscall.args[1], fault);
+	unsafe_put_user(0, &to->syscall.args[2], fault);
+	unsafe_put_user(0, &to->syscall.args[3], fault);
+	unsafe_put_user(0, &to->syscall.args[4], fault);
+	unsafe_put_user(0, &to->syscall.args[5], fault);
+	unsafe_put_user(0, &to->syscall.ip, fault);
+	user_write_access_end();
+	return;
+
+fault:
+	user_write_access_end();
+lost:
+	force_sig(SIGSEGV);
 }
 
-void lwc_transit_begin(struct lwc_thread *thread)
-{
-	WRITE_ONCE(thread->transits, thread->transits + 1);
-	/* Odd before anything moves: pairs with fget_sibling(). */
-	smp_wmb();
-}
-
-void lwc_transit_end(struct lwc_thread *thread)
-{
-	/* Even once all has moved: pairs with fget_sibling(). */
-	smp_wmb();
-	WRITE_ONCE(thread->transits, thread->transits + 1);
-}
-
-static struct lwc_place *find_place(struct lwc_thread *thread, struct lwc_context *target)
+/* The current thread's place in @target. A context has as many as threads know it. */
+static struct lwc_place *own_place(const struct lwc_context *target)
 {
 	struct lwc_place *place;
 
-	list_for_each_entry(place, &thread->places, of_thread) {
-		if (place->context == target)
+	list_for_each_entry(place, &target->places, of_context) {
+		if (likely(place->thread->task == current))
 			return place;
 	}
 	return NULL;
+}
+
+/* Why there is no such place. */
+static int no_place(struct lwc_process *process)
+{
+	struct lwc_thread *thread = lwc_thread_current(process);
+
+	return IS_ERR(thread) ? PTR_ERR(thread) : -ENXIO;
 }
 
 /*
@@ -86,6 +109,36 @@ static enum lwc_exclusion exclusion_for(const struct lwc_context *target)
 	if (unlikely(lwc_powers_differ(&target->powers)))
 		return LWC_EXCLUDE_TRACERS;
 	return LWC_EXCLUDE_NOBODY;
+}
+
+/* May the current task take on what @target may do, which is not what it may now? */
+static noinline int other_powers_refused(const struct lwc_context *target)
+{
+	/* What was read without the lock has changed meanwhile. */
+	if (target->process->exclusion < exclusion_for(target))
+		return -EAGAIN;
+	return lwc_powers_refused(&target->powers);
+}
+
+/* The first time, or the descriptor is gone. Nobody may look at the table meanwhile. */
+static noinline int name_caller(struct lwc_thread *thread, struct lwc_context *target)
+{
+	int caller;
+
+	lwc_transit_begin(thread);
+	caller = lwc_descriptor_for_caller(target, thread->context);
+	lwc_transit_end(thread);
+	return caller;
+}
+
+/* Nothing keeps @left alive but a thread in it, perhaps. */
+static noinline void unlock_and_end(struct lwc_process *process, struct lwc_context *left)
+{
+	LIST_HEAD(doomed);
+
+	lwc_context_doom_unused(left, &doomed);
+	lwc_process_unlock(process);
+	lwc_context_bury(&doomed);
 }
 
 /* The references that the task brings into @context (see context.h). */
@@ -113,26 +166,26 @@ static void leave_references(struct lwc_context *context)
 	lwc_fs_put(context->fs);
 }
 
-static void move(struct lwc_thread *thread, struct lwc_place *place)
+/* @changes: the powers, from those that the current task has. */
+static void move(struct lwc_thread *thread, struct lwc_place *place, bool changes)
 {
 	struct lwc_context *before = thread->context, *next = place->context;
 	struct lwc_process *process = thread->process;
 
-	lwc_powers_update(&before->powers);
 	take_references(process, next);
-
 	lwc_transit_begin(thread);
 	lwc_mm_leave();
 	task_lock(current);
 	local_irq_disable();
 	lwc_place_exchange(thread->place, place);
+	lwc_mm_enter_irqs_off(next->mm, process->leader);
 	local_irq_enable();
-	lwc_mm_enter(next->mm, process->leader);
 	current->files = next->files;
 	current->fs = next->fs;
 	task_unlock(current);
 	lwc_mm_entered();
-	lwc_powers_enter(&next->powers);
+	if (unlikely(changes))
+		lwc_powers_enter(&next->powers);
 	lwc_transit_end(thread);
 
 	lwc_place_load_mask(place);
@@ -141,85 +194,95 @@ static void move(struct lwc_thread *thread, struct lwc_place *place)
 	thread->place = place;
 }
 
-/* With the process's lock held. @event is filled on success. */
-static int switch_locked(struct lwc_descriptor *descriptor, const struct lwc_switch_args *args,
-			 struct lwc_event *event, struct lwc_event __user **to,
-			 struct list_head *doomed)
+/*
+ * With the process's lock held. On success @left is the context that was left,
+ * and @to where the target wants to be told.
+ *
+ * Return: what the target calls the caller, or the error.
+ */
+static int switch_locked(struct lwc_context *target, struct lwc_event __user *event,
+			 struct lwc_event __user **to, struct lwc_context **left)
 {
-	struct lwc_context *target = descriptor->context, *before;
+	struct lwc_context *before;
 	struct lwc_thread *thread;
 	struct lwc_place *place;
+	bool stale, changes;
 	int err, caller;
 
-	if (!target->alive)
+	if (unlikely(!target->alive))
 		return -ESRCH;
-	/* What was read without the lock has changed meanwhile. */
-	if (target->process->exclusion < exclusion_for(target))
-		return -EAGAIN;
-	thread = lwc_thread_current(target->process);
-	if (IS_ERR(thread))
-		return PTR_ERR(thread);
+	place = own_place(target);
+	if (unlikely(!place))
+		return no_place(target->process);
+	thread = place->thread;
 	before = thread->context;
-	if (before == target)
+	err = lwc_context_settle(before);
+	if (unlikely(err))
+		return err;
+	if (unlikely(before == target))
 		return -EDEADLK;
-	place = find_place(thread, target);
-	if (!place)
-		return -ENXIO;
 	err = lwc_switch_refused(thread);
-	if (err)
+	if (unlikely(err))
 		return err;
-	err = lwc_powers_refused(&target->powers);
-	if (err)
-		return err;
-
-	lwc_transit_begin(thread);
-	caller = lwc_descriptor_for_caller(target, before);
-	lwc_transit_end(thread);
-	if (caller < 0)
+	stale = !lwc_powers_match(&before->powers);
+	changes = !lwc_powers_match(&target->powers);
+	if (unlikely(changes)) {
+		err = other_powers_refused(target);
+		if (err)
+			return err;
+	}
+	caller = lwc_descriptor_known(target, before);
+	if (unlikely(caller < 0))
+		caller = name_caller(thread, target);
+	if (unlikely(caller < 0))
 		return caller;
 
-	thread->place->event = u64_to_user_ptr(args->event);
-	move(thread, place);
+	if (unlikely(stale))
+		lwc_powers_update(&before->powers);
+	thread->place->event = event;
+	move(thread, place, changes);
 	lwc_count(switches);
-	event->created = -1;
-	event->caller = caller;
-	event->reason = LWC_EV_SWITCH;
-	event->arg = args->arg;
 	*to = place->event;
-	lwc_context_doom_unused(before, doomed);
-	return 0;
+	*left = before;
+	return caller;
 }
 
-long lwc_switch(struct lwc_descriptor *descriptor, const struct lwc_switch_args *args)
+long lwc_switch(struct lwc_descriptor *descriptor, unsigned int flags, u64 arg,
+		struct lwc_event __user *event)
 {
-	struct lwc_process *process = descriptor->context->process;
-	struct lwc_event event = {};
+	struct lwc_context *target = descriptor->context, *left;
+	struct lwc_process *process = target->process;
 	struct lwc_event __user *to;
-	LIST_HEAD(doomed);
-	int err;
+	int err, caller;
 
-	if (args->flags & ~LWC_SWITCH_FLAGS)
+	if (flags & ~LWC_SWITCH_FLAGS)
 		return -EINVAL;
-	if (descriptor->context->snapshot)
+	if (target->snapshot)
 		return -EINVAL;
 	if (!(READ_ONCE(descriptor->rights) & LWC_MAY_SWITCH))
 		return -EPERM;
-	if (args->flags & ~LWC_WORKING_SWITCH_FLAGS)
+	if (flags & ~LWC_WORKING_SWITCH_FLAGS)
 		return -EOPNOTSUPP;
-	err = lwc_event_probe(u64_to_user_ptr(args->event));
+	err = probe(event);
 	if (err)
 		return err;
-	do {
-		err = lwc_process_lock(process, exclusion_for(descriptor->context));
-		if (err)
+	for (;;) {
+		err = lwc_process_lock(process, exclusion_for(target));
+		if (unlikely(err))
 			return err;
-		err = switch_locked(descriptor, args, &event, &to, &doomed);
+		caller = switch_locked(target, event, &to, &left);
+		if (likely(caller >= 0))
+			break;
 		lwc_process_unlock(process);
-	} while (err == -EAGAIN);
-	if (err)
-		return err;
-
-	lwc_context_bury(&doomed);
-	lwc_event_deliver(to, &event);
-	return current_pt_regs()->ax;
+		if (caller != -EAGAIN)
+			return caller;
+	}
+	/* From here on @descriptor is another table's, and @target's life its own. */
+	if (likely(lwc_context_is_kept(left)))
+		lwc_process_unlock(process);
+	else
+		unlock_and_end(process, left);
+	deliver(to, caller, arg);
+	/* As lwc_place_save() has it. */
+	return 0;
 }

@@ -9,11 +9,11 @@
 #include <linux/types.h>
 #include <linux/lwc.h>
 
-struct lwc_context;
+#include "kernel/compat.h"
+#include "place.h"
+#include "process.h"
+
 struct lwc_descriptor;
-struct lwc_place;
-struct lwc_process;
-struct lwc_thread;
 
 /* What works, for LWC_IOC_FEATURES. */
 #define LWC_SWITCH_FLAGS		(LWC_FRESH | LWC_DISCARD)
@@ -28,16 +28,25 @@ struct lwc_thread;
  *
  * Return: 0 or -EOPNOTSUPP.
  */
-int lwc_switch_refused(const struct lwc_thread *thread);
+static inline int lwc_switch_refused(const struct lwc_thread *thread)
+{
+	if (likely(!current->io_uring && !lwc_task_has_shadow_stack() &&
+		   current->cred == current->real_cred && lwc_place_fits(thread->place)))
+		return 0;
+	return -EOPNOTSUPP;
+}
 
 /**
  * lwc_switch() - LWC_IOC_SWITCH
  * @descriptor: of the target
- * @args: checked for size alone
+ * @flags: LWC_FRESH, LWC_DISCARD
+ * @arg: handed to the target
+ * @event: where the caller wants to be told when control comes back
  *
  * Return: what the system call returns, in the target; or an error here.
  */
-long lwc_switch(struct lwc_descriptor *descriptor, const struct lwc_switch_args *args);
+long lwc_switch(struct lwc_descriptor *descriptor, unsigned int flags, u64 arg,
+		struct lwc_event __user *event);
 
 /**
  * lwc_event_deliver() - write an event to the context that the task is in
@@ -60,7 +69,18 @@ int lwc_event_probe(struct lwc_event __user *to);
  * lwc_transit_begin() - from here to lwc_transit_end() nobody may look at the
  *	current task's mm or files from outside
  */
-void lwc_transit_begin(struct lwc_thread *thread);
-void lwc_transit_end(struct lwc_thread *thread);
+static inline void lwc_transit_begin(struct lwc_thread *thread)
+{
+	WRITE_ONCE(thread->transits, thread->transits + 1);
+	/* Odd before anything moves: pairs with fget_sibling(). */
+	smp_wmb();
+}
+
+static inline void lwc_transit_end(struct lwc_thread *thread)
+{
+	/* Even once all has moved: pairs with fget_sibling(). */
+	smp_wmb();
+	WRITE_ONCE(thread->transits, thread->transits + 1);
+}
 
 #endif /* LWC_SWITCH_H */

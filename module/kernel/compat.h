@@ -155,7 +155,12 @@ static inline void lwc_put_looked_up(struct file *file)
 static inline void lwc_settle_rss(struct mm_struct *mm)
 {
 #ifdef SPLIT_RSS_COUNTING
-	kernel_call(sync_mm_rss)(mm);
+	const int *held = current->rss_stat.count;
+
+	BUILD_BUG_ON(NR_MM_COUNTERS != 4);
+	if (unlikely(held[MM_FILEPAGES] | held[MM_ANONPAGES] | held[MM_SWAPENTS] |
+		     held[MM_SHMEMPAGES]))
+		kernel_call(sync_mm_rss)(mm);
 #endif
 }
 
@@ -235,24 +240,30 @@ static inline void lwc_move_record_locks(struct file_lock_context *locks, fl_own
 #endif
 }
 
+static inline bool lwc_has_fred(void)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)
+	return false;
+#else
+	return cpu_feature_enabled(X86_FEATURE_FRED);
+#endif
+}
+
 /*
- * The base of gs in user space: the inside of x86_gsbase_read_cpu_inactive(), for
+ * The bases of user space. Of gs it is the inside of x86_gsbase_read_cpu_inactive(), for
  * who has interrupts off. One statement, so that the compiler puts nothing
  * between; the caller's own function must be out of the reach of kprobes.
  */
-static __always_inline unsigned long lwc_read_user_gsbase(void)
+static __always_inline void lwc_read_bases(unsigned long *fsbase, unsigned long *gsbase)
 {
-	unsigned long base;
-
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
-	/* It knows no swapgs. */
-	if (cpu_feature_enabled(X86_FEATURE_FRED))
-		return kernel_call(x86_gsbase_read_cpu_inactive)();
-#endif
-	if (!cpu_feature_enabled(X86_FEATURE_FSGSBASE))
-		return kernel_call(x86_gsbase_read_cpu_inactive)();
-	asm volatile("swapgs\n\trdgsbase %0\n\tswapgs" : "=r" (base) : : "memory");
-	return base;
+	/* FRED knows no swapgs. */
+	if (!cpu_feature_enabled(X86_FEATURE_FSGSBASE) || lwc_has_fred()) {
+		*fsbase = x86_fsbase_read_cpu();
+		*gsbase = kernel_call(x86_gsbase_read_cpu_inactive)();
+		return;
+	}
+	*fsbase = rdfsbase();
+	asm volatile("swapgs\n\trdgsbase %0\n\tswapgs" : "=r" (*gsbase) : : "memory");
 }
 
 struct lwc_rseq {
