@@ -47,16 +47,30 @@ static inline bool lwc_powers_differ(const struct lwc_powers *powers)
 }
 
 /**
- * lwc_powers_match() - has the current task exactly these?
+ * lwc_powers_peek() - the current task's, without references
  *
  * A task in a call of ours either has filters, or its seccomp is off: the filter
  * tells which.
  */
-static inline bool lwc_powers_match(const struct lwc_powers *powers)
+static inline struct lwc_powers lwc_powers_peek(void)
 {
-	return likely(powers->cred == current_cred() && powers->ns == current->nsproxy &&
-		      powers->seccomp.filter == current->seccomp.filter &&
-		      powers->no_new_privs == task_no_new_privs(current));
+	return (struct lwc_powers){
+		.cred = current_cred(),
+		.ns = current->nsproxy,
+		.seccomp.filter = current->seccomp.filter,
+		.no_new_privs = task_no_new_privs(current),
+	};
+}
+
+/**
+ * lwc_powers_match() - are they the same?
+ * @now: of lwc_powers_peek()
+ */
+static inline bool lwc_powers_match(const struct lwc_powers *powers, const struct lwc_powers *now)
+{
+	return likely(powers->cred == now->cred && powers->ns == now->ns &&
+		      powers->seccomp.filter == now->seccomp.filter &&
+		      powers->no_new_privs == now->no_new_privs);
 }
 
 /**

@@ -37,6 +37,11 @@ bool lwc_mm_lacks_duplicate(struct mm_struct *mm);
 /* The rare part of the next. */
 void lwc_mm_set_owner(struct mm_struct *mm, struct task_struct *owner);
 
+/**
+ * lwc_mm_take_back() - make @owner the one that memory is charged to
+ *
+ * A thread that ends hands its mm to whoever it finds.
+ */
 static inline void lwc_mm_take_back(struct mm_struct *mm, struct task_struct *owner)
 {
 #ifdef CONFIG_MEMCG
@@ -55,19 +60,16 @@ static inline void lwc_mm_leave(void)
 }
 
 /*
- * lwc_mm_enter() for who has interrupts off.
+ * lwc_mm_enter() for who has interrupts off and the owner right.
  *
  * The order of exec_mmap(): the IBPB mitigation reads current->mm inside of
  * switch_mm_irqs_off(), so it is set before; nothing may preempt between.
  */
-static inline void lwc_mm_enter_irqs_off(struct mm_struct *next, struct task_struct *owner)
+static inline void lwc_mm_enter_irqs_off(struct mm_struct *next)
 {
 	struct mm_struct *before = current->mm;
 
 	lockdep_assert_irqs_disabled();
-	/* A thread that ends hands its mm to whoever it finds. */
-	lwc_mm_take_back(before, owner);
-	lwc_mm_take_back(next, owner);
 	current->active_mm = next;
 	current->mm = next;
 	kernel_call(membarrier_update_current_mm)(next);
@@ -84,8 +86,10 @@ static inline void lwc_mm_enter_irqs_off(struct mm_struct *next, struct task_str
  */
 static inline void lwc_mm_enter(struct mm_struct *next, struct task_struct *owner)
 {
+	lwc_mm_take_back(current->mm, owner);
+	lwc_mm_take_back(next, owner);
 	local_irq_disable();
-	lwc_mm_enter_irqs_off(next, owner);
+	lwc_mm_enter_irqs_off(next);
 	local_irq_enable();
 }
 

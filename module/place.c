@@ -97,8 +97,7 @@ static __always_inline void save(struct lwc_place *place)
 	place->selectors = read_selectors();
 	lwc_read_bases(&place->fsbase, &place->gsbase);
 	place->pkru = read_pkru();
-	/* Whoever has moved to another CPU is marked to have the area written. */
-	place->cpu = unlikely(test_thread_flag(TIF_NOTIFY_RESUME)) ? -1 : smp_processor_id();
+	place->cpu = smp_processor_id();
 
 	place->blocked = current->blocked;
 	place->sas_ss_sp = current->sas_ss_sp;
@@ -110,7 +109,8 @@ static __always_inline void save(struct lwc_place *place)
 #endif
 	place->clear_child_tid = current->clear_child_tid;
 	lwc_rseq_save(&place->rseq);
-	place->dispatch_on = test_syscall_work(SYSCALL_USER_DISPATCH);
+	place->dispatch_on = current_thread_info()->syscall_work &
+			     SYSCALL_WORK_SYSCALL_USER_DISPATCH;
 	if (unlikely(place->dispatch_on))
 		place->dispatch = current->syscall_dispatch;
 }
@@ -169,14 +169,17 @@ static bool same_segments(const struct lwc_place *a, const struct lwc_place *b)
 		 (a->fsbase ^ b->fsbase) | (a->gsbase ^ b->gsbase));
 }
 
-/*
- * A debugger that steps the thread steps it, not the place that it leaves:
- * @left is the saved one, and what was loaded is stepped.
- */
-static void hand_on_stepping(struct lwc_place *left)
+#define LWC_RARE_FLAGS	(_TIF_NOTIFY_RESUME | _TIF_FORCED_TF)
+
+/* What save() has left out, for @flags of LWC_RARE_FLAGS. */
+static noinline void save_rare(struct lwc_place *place, unsigned long flags)
 {
-	left->regs.flags &= ~X86_EFLAGS_TF;
-	current_pt_regs()->flags |= X86_EFLAGS_TF;
+	/* Whoever has moved to another CPU is marked so, to have the area written. */
+	if (flags & _TIF_NOTIFY_RESUME)
+		place->cpu = -1;
+	/* A debugger that steps the thread steps it, not this place. */
+	if (flags & _TIF_FORCED_TF)
+		place->regs.flags &= ~X86_EFLAGS_TF;
 }
 
 /*
@@ -184,13 +187,13 @@ static void hand_on_stepping(struct lwc_place *left)
  * (TIF_NEED_FPU_LOAD) the way back to user space loads them, from wherever
  * the pointer points.
  */
-static void switch_extended(struct fpstate *next)
+static void switch_extended(struct fpstate *next, unsigned long flags)
 {
 	struct fpu *fpu = &current->thread.fpu;
 
 	if (lwc_broken(NO_FPU_SAVE))
 		return;
-	if (unlikely(test_thread_flag(TIF_NEED_FPU_LOAD))) {
+	if (unlikely(flags & _TIF_NEED_FPU_LOAD)) {
 		fpu->fpstate = next;
 		fpu->last_cpu = -1;
 		return;
@@ -202,17 +205,23 @@ static void switch_extended(struct fpstate *next)
 
 void lwc_place_exchange(struct lwc_place *from, const struct lwc_place *to)
 {
+	const unsigned long flags = read_thread_flags();
+
 	lockdep_assert_irqs_disabled();
 	save(from);
 	load(to);
-	if (unlikely(test_thread_flag(TIF_FORCED_TF)))
-		hand_on_stepping(from);
+	if (unlikely(flags & LWC_RARE_FLAGS)) {
+		save_rare(from, flags);
+		if (flags & _TIF_FORCED_TF)
+			current_pt_regs()->flags |= X86_EFLAGS_TF;
+	}
 	if (unlikely(!same_segments(from, to)))
 		load_segments(to);
 	if (unlikely(from->pkru != to->pkru) && !lwc_broken(NO_PKRU))
 		write_pkru(to->pkru);
-	switch_extended(to->fpstate);
+	switch_extended(to->fpstate, flags);
 }
+
 /* A breakpoint in lwc_read_bases() would be taken with the wrong base. */
 NOKPROBE_SYMBOL(lwc_place_exchange);
 
@@ -228,10 +237,10 @@ void lwc_place_save(struct lwc_place *place)
 {
 	local_irq_disable();
 	save(place);
+	save_rare(place, read_thread_flags());
 	local_irq_enable();
-	if (test_thread_flag(TIF_FORCED_TF))
-		place->regs.flags &= ~X86_EFLAGS_TF;
 }
+
 NOKPROBE_SYMBOL(lwc_place_save);
 
 void lwc_place_load(const struct lwc_place *place)

@@ -73,7 +73,7 @@ struct lwc_place {
 	int __user *clear_child_tid;
 	struct lwc_rseq rseq;
 	struct syscall_user_dispatch dispatch;
-	bool dispatch_on;
+	unsigned long dispatch_on;
 };
 
 /**

@@ -80,8 +80,16 @@ lost:
 	force_sig(SIGSEGV);
 }
 
+/* Why the current thread has no place somewhere. */
+static noinline int no_place(struct lwc_process *process)
+{
+	struct lwc_thread *thread = lwc_thread_current(process);
+
+	return IS_ERR(thread) ? PTR_ERR(thread) : -ENXIO;
+}
+
 /* The current thread's place in @target. A context has as many as threads know it. */
-static struct lwc_place *own_place(const struct lwc_context *target)
+static __always_inline struct lwc_place *own_place(const struct lwc_context *target)
 {
 	struct lwc_place *place;
 
@@ -89,15 +97,7 @@ static struct lwc_place *own_place(const struct lwc_context *target)
 		if (likely(place->thread->task == current))
 			return place;
 	}
-	return NULL;
-}
-
-/* Why there is no such place. */
-static int no_place(struct lwc_process *process)
-{
-	struct lwc_thread *thread = lwc_thread_current(process);
-
-	return IS_ERR(thread) ? PTR_ERR(thread) : -ENXIO;
+	return ERR_PTR(no_place(target->process));
 }
 
 /*
@@ -142,12 +142,8 @@ static noinline void unlock_and_end(struct lwc_process *process, struct lwc_cont
 }
 
 /* The references that the task brings into @context (see context.h). */
-static void take_references(struct lwc_process *process, struct lwc_context *context)
+static noinline void take_references(struct lwc_context *context)
 {
-	if (context->owned && !process->threaded) {
-		context->owned = false;
-		return;
-	}
 	if (!lwc_broken(MISSING_REFERENCE))
 		mmget(context->mm);
 	atomic_inc(&context->files->count);
@@ -155,7 +151,7 @@ static void take_references(struct lwc_process *process, struct lwc_context *con
 }
 
 /* The references that the task had in @context. None of them is the last. */
-static void leave_references(struct lwc_context *context)
+static noinline void leave_references(struct lwc_context *context)
 {
 	if (!context->owned) {
 		context->owned = true;
@@ -166,19 +162,28 @@ static void leave_references(struct lwc_context *context)
 	lwc_fs_put(context->fs);
 }
 
-/* @changes: the powers, from those that the current task has. */
+/* @changes: what the task may do, at the target. */
 static void move(struct lwc_thread *thread, struct lwc_place *place, bool changes)
 {
 	struct lwc_context *before = thread->context, *next = place->context;
 	struct lwc_process *process = thread->process;
+	const bool threaded = unlikely(process->threaded);
 
-	take_references(process, next);
+	if (threaded) {
+		take_references(next);
+		lwc_mm_take_back(before->mm, process->leader);
+		lwc_mm_take_back(next->mm, process->leader);
+	} else {
+		next->owned = false;
+		before->owned = true;
+	}
+
 	lwc_transit_begin(thread);
 	lwc_mm_leave();
 	task_lock(current);
 	local_irq_disable();
 	lwc_place_exchange(thread->place, place);
-	lwc_mm_enter_irqs_off(next->mm, process->leader);
+	lwc_mm_enter_irqs_off(next->mm);
 	local_irq_enable();
 	current->files = next->files;
 	current->fs = next->fs;
@@ -189,7 +194,8 @@ static void move(struct lwc_thread *thread, struct lwc_place *place, bool change
 	lwc_transit_end(thread);
 
 	lwc_place_load_mask(place);
-	leave_references(before);
+	if (threaded)
+		leave_references(before);
 	thread->context = next;
 	thread->place = place;
 }
@@ -203,17 +209,18 @@ static void move(struct lwc_thread *thread, struct lwc_place *place, bool change
 static int switch_locked(struct lwc_context *target, struct lwc_event __user *event,
 			 struct lwc_event __user **to, struct lwc_context **left)
 {
+	const struct lwc_powers now = lwc_powers_peek();
 	struct lwc_context *before;
 	struct lwc_thread *thread;
 	struct lwc_place *place;
-	bool stale, changes;
+	bool changes;
 	int err, caller;
 
 	if (unlikely(!target->alive))
 		return -ESRCH;
 	place = own_place(target);
-	if (unlikely(!place))
-		return no_place(target->process);
+	if (IS_ERR(place))
+		return PTR_ERR(place);
 	thread = place->thread;
 	before = thread->context;
 	err = lwc_context_settle(before);
@@ -224,8 +231,9 @@ static int switch_locked(struct lwc_context *target, struct lwc_event __user *ev
 	err = lwc_switch_refused(thread);
 	if (unlikely(err))
 		return err;
-	stale = !lwc_powers_match(&before->powers);
-	changes = !lwc_powers_match(&target->powers);
+	if (unlikely(!lwc_powers_match(&before->powers, &now)))
+		lwc_powers_update(&before->powers);
+	changes = !lwc_powers_match(&target->powers, &now);
 	if (unlikely(changes)) {
 		err = other_powers_refused(target);
 		if (err)
@@ -237,8 +245,6 @@ static int switch_locked(struct lwc_context *target, struct lwc_event __user *ev
 	if (unlikely(caller < 0))
 		return caller;
 
-	if (unlikely(stale))
-		lwc_powers_update(&before->powers);
 	thread->place->event = event;
 	move(thread, place, changes);
 	lwc_count(switches);
@@ -277,7 +283,7 @@ long lwc_switch(struct lwc_descriptor *descriptor, unsigned int flags, u64 arg,
 		if (caller != -EAGAIN)
 			return caller;
 	}
-	/* From here on @descriptor is another table's, and @target's life its own. */
+	/* @descriptor is another table's now. */
 	if (likely(lwc_context_is_kept(left)))
 		lwc_process_unlock(process);
 	else
