@@ -13,7 +13,6 @@
 set -u
 cd "$(dirname "$0")" || exit 1
 here=../build/selftests
-limit=${LWC_TEST_TIMEOUT:-900}
 
 # What is done a million times is done a tenth as often, unless there is time; and a
 # kernel that checks itself does a twentieth of that in the time.
@@ -28,7 +27,11 @@ while :; do
 	esac
 	shift
 done
+limit=${LWC_TEST_TIMEOUT:-900}
 if [ -n "$long" ]; then
+	# Some then do a lot more, not only more often.
+	export LWC_TEST_LONG=1
+	limit=${LWC_TEST_TIMEOUT:-7200}
 	: "${LWC_TEST_SCALE:=${debug:+20}}"
 	: "${LWC_TEST_SCALE:=1}"
 else
@@ -76,6 +79,10 @@ for cpu in /sys/devices/system/cpu/cpu[0-9]*; do
 		</dev/null >/dev/null 2>&1 &
 	tickers+=($!)
 done
+
+# So does the thread that makes huge pages, until it looks at the next.
+khugepaged=/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs
+[ ! -w $khugepaged ] || echo 200 >$khugepaged
 
 # Objects of the kernel that a context is made of, counted exactly: what lies unused
 # in the allocator's own lists is given back first. No process may be started for
@@ -175,6 +182,8 @@ run() {
 			skip "$what.${names[seen]:-$seen}" "${line#*# SKIP }" ;;
 		"ok "*) seen=$((seen + 1)); ok "$what.${line##*global.}" ;;
 		"not ok "*) seen=$((seen + 1)); not_ok "$what.${line##*global.}" ;;
+		# What one wants to know of a test that passed, too.
+		"#: "*) echo "#   ${line#"#: "}" ;;
 		"#  RUN "*)
 			names[seen + 1]=${line##*global.}
 			names[seen + 1]=${names[seen + 1]% ...} ;;

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * machine.c - what the machine does to memory: swap, huge pages, merging, compaction.
+ *
+ * As root it makes a swap device where there is none and a block device for direct
+ * I/O, both of memory (zram), and puts everything back. It must never touch a device
+ * that it has not made.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <lwc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/swap.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "model.h"
+
+#define THP	"/sys/kernel/mm/transparent_hugepage/enabled"
+#define KSM	"/sys/kernel/mm/ksm/run"
+#define SWAPPINESS "/proc/sys/vm/swappiness"
+#define GROUP	"/sys/fs/cgroup/model"
+#define MGLRU	"/sys/kernel/mm/lru_gen/enabled"
+
+const char * const counter_names[N_COUNTERS] = {
+	[SWAPPED_OUT] = "swapped out", [SWAPPED_IN] = "swapped in", [HUGE_MADE] = "huge made",
+	[HUGE_MAPPINGS_SPLIT] = "huge mappings split", [HUGE_SPLIT] = "huge pages split",
+	[MIGRATED] = "migrated", [AGED] = "aged", [SAME_MERGED] = "merged now",
+};
+
+static int swap_number = -1, direct_number = -1;
+static char thp_before[32], ksm_before[8], mglru_before[16], swappiness_before[16];
+
+static int read_text(const char *path, char *to, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, to, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	to[n > 0 ? n : 0] = 0;
+	return n > 0 ? 0 : -1;
+}
+
+static int write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
+
+	if (fd >= 0)
+		close(fd);
+	return n < 0 ? -1 : 0;
+}
+
+static void load_zram(void)
+{
+	pid_t pid;
+
+	if (!access("/sys/class/zram-control", F_OK))
+		return;
+	pid = fork();
+	if (!pid) {
+		execl("/sbin/modprobe", "modprobe", "-q", "zram", NULL);
+		_exit(1);
+	}
+	waitpid(pid, NULL, 0);
+}
+
+/* A new device of @size bytes. Return: its number, or -1. */
+static int new_device(const char *size)
+{
+	char text[16], path[64];
+	int number;
+
+	if (read_text("/sys/class/zram-control/hot_add", text, sizeof(text)))
+		return -1;
+	number = atoi(text);
+	snprintf(path, sizeof(path), "/sys/block/zram%d/disksize", number);
+	return write_text(path, size) ? -1 : number;
+}
+
+static void device_path(int number, char *path, size_t size)
+{
+	snprintf(path, size, "/dev/zram%d", number);
+}
+
+static void remove_device(int number)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", number);
+	/* It may be in use for a moment still. */
+	for (int i = 0; i < 100 && write_text("/sys/class/zram-control/hot_remove", text); i++)
+		usleep(10000);
+}
+
+static bool make_swap(void)
+{
+	union {
+		char bytes[4096];
+		struct {
+			char boot[1024];
+			uint32_t version, last_page, bad_pages;
+		};
+	} header = { .version = 1, .last_page = (96u << 20) / 4096 - 1 };
+	char path[32];
+	bool ok;
+	int fd;
+
+	swap_number = new_device("96M");
+	if (swap_number < 0)
+		return false;
+	memcpy(header.bytes + 4086, "SWAPSPACE2", 10);
+	device_path(swap_number, path, sizeof(path));
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	ok = fd >= 0 && write(fd, &header, 4096) == 4096 && !fsync(fd);
+	close(fd);
+	return ok && !swapon(path, 0);
+}
+
+static bool has_swap(void)
+{
+	char text[512];
+
+	return !read_text("/proc/swaps", text, sizeof(text)) && strchr(text, '\n')[1];
+}
+
+static bool make_direct(void)
+{
+	uint64_t page[512];
+	char path[32];
+	bool ok;
+	int fd, i;
+
+	direct_number = new_device("4M");
+	if (direct_number < 0)
+		return false;
+	device_path(direct_number, path, sizeof(path));
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	ok = fd >= 0;
+	for (i = 0; ok && i < 1024; i++) {
+		for (int j = 0; j < 512; j++)
+			page[j] = 0xd1000000ull + i * 512 + j;
+		ok = write(fd, page, 4096) == 4096;
+	}
+	close(fd);
+	return ok;
+}
+
+/*
+ * A control group of our own, whose memory is reclaimed on demand: MADV_PAGEOUT leaves
+ * alone what two processes or a snapshot share.
+ */
+static bool make_group(void)
+{
+	write_text("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	if (mkdir(GROUP, 0755) && errno != EEXIST)
+		return false;
+	if (access(GROUP "/memory.reclaim", W_OK))
+		return false;
+	read_text(SWAPPINESS, swappiness_before, sizeof(swappiness_before));
+	/* Anonymous pages before those of files. */
+	write_text(SWAPPINESS, "200");
+	return !write_text(GROUP "/cgroup.procs", "0");
+}
+
+static bool writable(const char *path)
+{
+	return !access(path, W_OK);
+}
+
+unsigned int machine_set_up(void)
+{
+	struct lwc_features f;
+	unsigned int can = 0;
+
+	if (!geteuid()) {
+		can |= CAN_ROOT;
+		load_zram();
+		if (!has_swap())
+			make_swap();
+		if (make_direct())
+			can |= CAN_DIRECT;
+		if (has_swap() && make_group())
+			can |= CAN_RECLAIM;
+		if (!read_text(KSM, ksm_before, sizeof(ksm_before))) {
+			can |= CAN_KSM;
+			machine_toggle(OP_toggle_ksm, 1);
+		}
+		if (writable(MGLRU) && !read_text(MGLRU, mglru_before, sizeof(mglru_before)))
+			can |= CAN_MGLRU;
+	}
+	if (has_swap())
+		can |= CAN_SWAP;
+	if (!read_text(THP, thp_before, sizeof(thp_before)))
+		can |= CAN_THP;
+	/* EINVAL where the kernel has it not: before 6.1, or without huge pages. */
+	if (!madvise((void *)CONTROL, 0, 25 /* MADV_COLLAPSE */) && can & CAN_THP)
+		can |= CAN_COLLAPSE;
+	if (!lwc_features(&f) && f.create_flags & LWC_KEEP && f.switch_flags & LWC_FRESH &&
+	    f.switch_flags & LWC_DISCARD)
+		can |= CAN_KEEP;
+	return can;
+}
+
+/* The one in brackets of a file that lists what may be chosen. */
+static void choose_again(const char *path, char *list)
+{
+	char *word = strchr(list, '['), *end = strchr(list, ']');
+
+	if (!word || !end)
+		return;
+	*end = 0;
+	write_text(path, word + 1);
+}
+
+void machine_restore(void)
+{
+	char path[32];
+
+	if (geteuid())
+		return;
+	choose_again(THP, thp_before);
+	if (*swappiness_before) {
+		write_text(SWAPPINESS, swappiness_before);
+		write_text("/sys/fs/cgroup/cgroup.procs", "0");
+		rmdir(GROUP);
+	}
+	if (*ksm_before) {
+		/* All that is merged is taken apart first. */
+		write_text(KSM, "2");
+		write_text(KSM, ksm_before);
+	}
+	if (*mglru_before)
+		write_text(MGLRU, mglru_before);
+	if (swap_number >= 0) {
+		device_path(swap_number, path, sizeof(path));
+		if (swapoff(path))
+			perror("# model: swapoff");
+		remove_device(swap_number);
+	}
+	if (direct_number >= 0)
+		remove_device(direct_number);
+	swap_number = -1;
+	direct_number = -1;
+}
+
+int machine_open_direct(void)
+{
+	char path[32];
+
+	if (direct_number < 0)
+		return -1;
+	device_path(direct_number, path, sizeof(path));
+	return open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+}
+
+void machine_toggle(enum operation what, uint64_t value)
+{
+	static const char * const thp[] = { "always", "madvise", "madvise", "never" };
+
+	switch (what) {
+	case OP_reclaim:
+		/* It fails when there is less to take than that. */
+		write_text(GROUP "/memory.reclaim", value % 2 ? "512K" : "2M");
+		break;
+	case OP_compact:
+		write_text("/proc/sys/vm/compact_memory", "1");
+		break;
+	case OP_drop_caches:
+		write_text("/proc/sys/vm/drop_caches", "1");
+		break;
+	case OP_toggle_thp:
+		write_text(THP, thp[value % 4]);
+		break;
+	case OP_toggle_ksm:
+		write_text("/sys/kernel/mm/ksm/sleep_millisecs", "10");
+		write_text("/sys/kernel/mm/ksm/pages_to_scan", "400");
+		write_text(KSM, value % 4 ? "1" : "0");
+		break;
+	case OP_toggle_mglru:
+		write_text(MGLRU, value & 1 ? "7" : "0");
+		break;
+	default:
+		break;
+	}
+}
+
+/* -1 for what this kernel does not count. */
+void machine_counters(long counters[N_COUNTERS])
+{
+	static const struct {
+		enum counter counter;
+		const char *name;
+	} names[] = {
+		{ SWAPPED_OUT, "pswpout" }, { SWAPPED_IN, "pswpin" },
+		{ HUGE_MADE, "thp_fault_alloc" }, { HUGE_MADE, "thp_collapse_alloc" },
+		{ HUGE_MAPPINGS_SPLIT, "thp_split_pmd" }, { HUGE_SPLIT, "thp_split_page" },
+		{ MIGRATED, "pgmigrate_success" }, { AGED, "pgdeactivate" },
+	};
+	char text[16384], *line, *rest = text;
+	unsigned int i;
+
+	for (i = 0; i < N_COUNTERS; i++)
+		counters[i] = -1;
+	if (!read_text("/sys/kernel/mm/ksm/pages_sharing", text, sizeof(text)))
+		counters[SAME_MERGED] = atol(text);
+	read_text("/proc/vmstat", text, sizeof(text));
+	while ((line = strsep(&rest, "\n"))) {
+		char *value = strchr(line, ' ');
+
+		if (!value)
+			continue;
+		*value = 0;
+		for (i = 0; i < sizeof(names) / sizeof(*names); i++) {
+			long *to = &counters[names[i].counter];
+
+			if (!strcmp(line, names[i].name))
+				*to = (*to < 0 ? 0 : *to) + atol(value + 1);
+		}
+	}
+}
