@@ -2,9 +2,13 @@
 /*
  * switch.c - the hot path and nothing else.
  *
- * Everything that can fail comes before leave(): a failed call changes
- * nothing. After the swap the ioctl's own struct file belongs to a table that
- * the task has left, and must not be touched.
+ * docs/switch.md says what each step costs. What is rare is in functions of
+ * its own, out of line; what remains is straight, and must never sleep but for
+ * the locks, nor loop over contexts or descriptors.
+ *
+ * Everything that can fail comes before move(): a failed call changes
+ * nothing. After it the ioctl's own struct file belongs to a table that the
+ * task has left, and must not be touched.
  */
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>

@@ -72,13 +72,13 @@ int lwc_event_probe(struct lwc_event __user *to);
 static inline void lwc_transit_begin(struct lwc_thread *thread)
 {
 	WRITE_ONCE(thread->transits, thread->transits + 1);
-	/* Odd before anything moves: pairs with fget_sibling(). */
+	/* Odd before anything moves: pairs with whereabouts_of(). */
 	smp_wmb();
 }
 
 static inline void lwc_transit_end(struct lwc_thread *thread)
 {
-	/* Even once all has moved: pairs with fget_sibling(). */
+	/* Even once all has moved: pairs with has_stayed(). */
 	smp_wmb();
 	WRITE_ONCE(thread->transits, thread->transits + 1);
 }
