@@ -34,7 +34,7 @@
 #define MREMAP_DONTUNMAP	4
 #endif
 
-#define MOST_TOUCHED		800
+#define MOST_TOUCHED		1200
 
 const char * const operation_names[N_OPERATIONS] = {
 #define NAME(name, weight, least, can) #name,
