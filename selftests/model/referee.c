@@ -532,7 +532,9 @@ static void say_failure(void)
 		say_log("the last operations on that page, and all gates between:",
 			different & -PAGE_SIZE, 80);
 	say_log("the last operations:", 0, 25);
-	printf("# replay: build/selftests/model %" PRIu64 " %u\n", C->seed, C->operations);
+	/* What a user may not do is never chosen, so the operations are others. */
+	printf("# replay, as %s: build/selftests/model %" PRIu64 " %u\n",
+	       C->can & CAN_ROOT ? "root" : "a user", C->seed, C->operations);
 }
 
 static int judge_end(int status)
