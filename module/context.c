@@ -21,10 +21,12 @@
 #include "files.h"
 #include "kernel/compat.h"
 #include "mm.h"
+#include "pair.h"
 #include "place.h"
 #include "process.h"
 #include "snapshot.h"
 #include "stats.h"
+#include "sync.h"
 #include "view.h"
 
 unsigned int lwc_max_contexts = 1024;
@@ -93,11 +95,6 @@ static struct lwc_context *context_alloc(struct lwc_process *process)
 	return context;
 }
 
-struct lwc_context *lwc_context_spare(struct lwc_process *process)
-{
-	return context_alloc(process);
-}
-
 struct lwc_context *lwc_context_root(struct lwc_process *process)
 {
 	struct lwc_context *context = context_alloc(process);
@@ -152,6 +149,15 @@ struct lwc_context *lwc_context_new(struct lwc_process *process, struct list_hea
 	return context;
 }
 
+/* A duplicate of the current task's mm, which is in @model. */
+static struct mm_struct *duplicate_paired(struct lwc_context *context,
+					  const struct lwc_context *model)
+{
+	return lwc_pair_duplicate(current->mm, context->process->leader,
+				  context->snapshot ? LWC_DUPLICATE_FROZEN : LWC_NONE_FROZEN,
+				  lwc_context_is_quiet(model), &context->pair);
+}
+
 int lwc_context_fill(struct lwc_context *context, lwc_files_filter keep, const void *view)
 {
 	struct files_struct *files;
@@ -165,12 +171,49 @@ int lwc_context_fill(struct lwc_context *context, lwc_files_filter keep, const v
 	if (IS_ERR(files))
 		return PTR_ERR(files);
 	context->files = files;
-	mm = lwc_mm_duplicate(current->mm, context->process->leader);
+	/* The first renew makes a pair of a context and its creator. */
+	if (context->snapshot)
+		mm = duplicate_paired(context, context->snapshot->base);
+	else
+		mm = lwc_mm_duplicate(current->mm, context->process->leader);
 	if (IS_ERR(mm))
 		return PTR_ERR(mm);
 	context->mm = mm;
 	mmgrab(mm);
 	lwc_powers_get(&context->powers);
+	return 0;
+}
+
+int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model,
+			  struct mm_struct **old_mm)
+{
+	const bool quiet = lwc_context_is_quiet(context) && lwc_context_is_quiet(model);
+	bool torn = false;
+	struct mm_struct *mm;
+	int err;
+
+	*old_mm = NULL;
+	if (lwc_pair_joins(context->pair, context->mm, current->mm) &&
+	    (quiet || (!lwc_context_is_occupied(model, current) &&
+		       !lwc_context_has_company(model)))) {
+		err = lwc_pair_equalise(context->pair, context->mm, quiet);
+		if (err != -EAGAIN)
+			return err;
+		torn = true;
+	}
+	mm = duplicate_paired(context, model);
+	if (IS_ERR(mm)) {
+		if (torn) {
+			context->torn = true;
+			lwc_pair_free(context->pair);
+			context->pair = NULL;
+		}
+		return PTR_ERR(mm);
+	}
+	*old_mm = context->mm;
+	context->mm = mm;
+	mmgrab(mm);
+	context->torn = false;
 	return 0;
 }
 
@@ -267,6 +310,13 @@ bool lwc_context_is_occupied(const struct lwc_context *context, const struct tas
 	return occupied;
 }
 
+bool lwc_context_is_quiet(const struct lwc_context *context)
+{
+	const bool inside = context->mm == current->mm;
+
+	return atomic_read(&context->mm->mm_users) == (context->owned ? 1 + inside : 1);
+}
+
 bool lwc_context_has_company(const struct lwc_context *context)
 {
 	const struct mm_struct *mm = context->mm;
@@ -274,7 +324,7 @@ bool lwc_context_has_company(const struct lwc_context *context)
 	bool found = false;
 
 	/* Who reads /proc is a user too, so a count above ours proves nothing. */
-	if (atomic_read(&mm->mm_users) <= 1)
+	if (lwc_context_is_quiet(context))
 		return false;
 	rcu_read_lock();
 	for_each_process_thread(process, task) {
@@ -328,6 +378,7 @@ void lwc_context_doom_unused(struct lwc_context *context, struct list_head *doom
 
 static void context_bury(struct lwc_context *context)
 {
+	lwc_pair_free(context->pair);
 	if (context->owned) {
 		if (context->mm && !lwc_broken(LEAK_REFERENCE))
 			mmput(context->mm);

@@ -40,6 +40,7 @@
 #include "cred.h"
 #include "files.h"
 
+struct lwc_pair;
 struct lwc_place;
 struct lwc_process;
 struct lwc_snapshot;
@@ -61,9 +62,12 @@ struct lwc_thread;
  * @owned: has references of its own to @mm, @files, @fs (above)
  * @pinned: the root context: lives as long as its process
  * @counted: against the limits
+ * @torn: making it anew failed half-way: nobody may enter until that succeeds
  * @snapshot: set where this is the record behind a snapshot, not a context
  * @strong: strong descriptors
  * @mm: address space
+ * @pair: of it and that of the snapshot's base, or of the creator; NULL: what
+ *	they differ in is not known
  * @files: file table
  * @fs: working directory, root, umask
  * @powers: credentials and the like, while no thread is inside
@@ -88,9 +92,11 @@ struct lwc_context {
 	bool owned;
 	bool pinned;
 	bool counted;
+	bool torn;
 	struct lwc_snapshot *snapshot;
 	unsigned int strong;
 	struct mm_struct *mm;
+	struct lwc_pair *pair;
 	struct files_struct *files;
 	struct fs_struct *fs;
 	struct lwc_powers powers;
@@ -154,25 +160,42 @@ struct lwc_context *lwc_context_root(struct lwc_process *process);
 struct lwc_context *lwc_context_new(struct lwc_process *process, struct list_head *doomed);
 
 /**
- * lwc_context_spare() - one that counts against no limit and is never shown
+ * lwc_context_is_quiet() - does nobody but the current task use its mm?
  *
- * Return: the context, NULL without memory.
+ * Who reads /proc may, for a moment.
  */
-struct lwc_context *lwc_context_spare(struct lwc_process *process);
+bool lwc_context_is_quiet(const struct lwc_context *context);
 
 /**
  * lwc_context_fill() - give a new context duplicates of all that the task has
- * @context: of lwc_context_new() or lwc_context_spare()
+ * @context: of lwc_context_new(); a snapshot's record is
+ *	paired with the context that the task is in
  * @keep: which descriptors
  * @view: handed to @keep
  *
- * Return: 0, -ENOMEM, -EMFILE, -EINTR; what it has got then is put when it is
- * buried.
+ * Return: 0, -ENOMEM, -EMFILE, -EINTR, -EOPNOTSUPP (see lwc_pair_duplicate());
+ * what it has got then is put when it is buried.
  */
 int lwc_context_fill(struct lwc_context *context, lwc_files_filter keep, const void *view);
 
 /* The rare part of the next. */
 int lwc_context_adopt(struct lwc_context *context);
+
+/**
+ * lwc_context_refill_mm() - its address space becomes what the task's is now
+ * @context: filled before from the one that the task is in; a snapshot's record
+ *	or a context that nobody is in
+ * @model: the one that the task is in
+ * @old_mm: set to what @context had if that was replaced, to be given to
+ *	lwc_mm_put() once no lock is held; else NULL
+ *
+ * Copies what was written since, where that is known, else everything.
+ *
+ * Return: 0, -EINTR, -ENOMEM, -EOPNOTSUPP: nothing has changed, or else
+ * @context is torn.
+ */
+int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model,
+			  struct mm_struct **old_mm);
 
 /**
  * lwc_context_settle() - is the current task's table the context's?

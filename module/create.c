@@ -2,8 +2,8 @@
 /*
  * create.c - makes contexts, and makes them anew.
  *
- * All memory is allocated before anything changes, so that a call which fails
- * leaves both contexts as they were.
+ * A call that fails leaves both contexts as they were, but for a renew that
+ * cannot finish what it has begun: that context is torn, and nobody enters it.
  */
 #include <linux/file.h>
 #include <linux/sched/mm.h>
@@ -169,18 +169,16 @@ static int may_renew(const struct lwc_context *context, const struct lwc_thread 
 }
 
 /*
- * With the process's lock held. What @context had comes out in @old_mm and
- * @old_fs, to be put once the lock is dropped.
+ * With the process's lock held. What @context had comes out in @old_mm, to be
+ * put once the lock is dropped.
  */
 static int renew_locked(struct lwc_context *context, struct lwc_event __user *event,
-			struct mm_struct **old_mm, struct fs_struct **old_fs,
-			struct lwc_closing **closing, struct list_head *doomed)
+			struct mm_struct **old_mm, struct lwc_closing **closing,
+			struct list_head *doomed)
 {
 	const struct renewed_view view = { context->specs, context->creator };
 	struct lwc_thread *thread;
 	struct lwc_place *place;
-	struct mm_struct *mm;
-	struct fs_struct *fs;
 	int err;
 
 	if (!context->alive)
@@ -192,45 +190,36 @@ static int renew_locked(struct lwc_context *context, struct lwc_event __user *ev
 	if (err)
 		return err;
 
-	err = -ENOMEM;
 	place = lwc_place_alloc();
-	fs = kernel_call(copy_fs_struct)(current->fs);
-	if (!place || !fs)
-		goto free;
-	mm = lwc_mm_duplicate(current->mm, context->process->leader);
-	if (IS_ERR(mm)) {
-		err = PTR_ERR(mm);
-		goto free;
-	}
+	if (!place)
+		return -ENOMEM;
 	lwc_transit_begin(thread);
 	*closing = lwc_files_reserve(context->files, current->files);
 	lwc_transit_end(thread);
 	if (IS_ERR(*closing)) {
 		err = PTR_ERR(*closing);
-		goto put_mm;
+		goto free_place;
 	}
+	err = lwc_context_refill_mm(context, thread->context, old_mm);
+	if (err && !context->torn)
+		goto free_closing;
 
 	forget_places(context);
 	lwc_snapshots_doom(context, NULL, doomed);
+	if (err)
+		goto free_closing;
 	lwc_files_equalise(context->files, current->files, keep_file, spare_file, &view,
 			   *closing);
+	lwc_fs_equalise(context->fs, current->fs);
 	lwc_powers_update(&context->powers);
-	*old_mm = context->mm;
-	*old_fs = context->fs;
-	context->fs = fs;
-	context->mm = mm;
-	mmgrab(mm);
 	set_out(place, event);
 	lwc_context_add_place(context, thread, place);
 	lwc_count(renews);
 	return 0;
 
-put_mm:
-	lwc_mm_disown(mm, context->process->leader);
-	mmput(mm);
-free:
-	if (fs)
-		lwc_fs_put(fs);
+free_closing:
+	kvfree(*closing);
+free_place:
 	lwc_place_free(place);
 	return err;
 }
@@ -244,7 +233,6 @@ long lwc_renew(struct lwc_descriptor *descriptor, const struct lwc_renew_args *a
 	struct lwc_context *context = descriptor->context;
 	struct lwc_process *process = context->process;
 	struct mm_struct *old_mm;
-	struct fs_struct *old_fs;
 	struct lwc_closing *closing;
 	LIST_HEAD(doomed);
 	int err;
@@ -259,17 +247,14 @@ long lwc_renew(struct lwc_descriptor *descriptor, const struct lwc_renew_args *a
 	err = lwc_process_lock(process, LWC_EXCLUDE_NOBODY);
 	if (err)
 		return err;
-	err = renew_locked(context, to, &old_mm, &old_fs, &closing, &doomed);
+	err = renew_locked(context, to, &old_mm, &closing, &doomed);
 	lwc_process_unlock(process);
 	lwc_context_bury(&doomed);
 	if (err)
 		return err;
 
 	lwc_files_close(context->files, closing);
-	lwc_fs_put(old_fs);
-	mmput(old_mm);
-	lwc_mm_disown(old_mm, process->leader);
-	mmdrop(old_mm);
+	lwc_mm_put(old_mm, process->leader);
 	lwc_event_deliver(to, &event);
 	return 0;
 }

@@ -406,27 +406,36 @@ struct file *lwc_files_find(struct files_struct *files, lwc_files_filter filter,
 	return found;
 }
 
-void lwc_fs_restore(struct fs_struct *fs, struct fs_struct *model)
+void lwc_fs_equalise(struct fs_struct *fs, struct fs_struct *model)
 {
-	struct path root, pwd;
+	struct path root, pwd, old_root, old_pwd;
+	bool same;
+	int umask;
 
-	/* @model is a copy that nobody else sees. */
-	if (path_equal(&fs->root, &model->root) && path_equal(&fs->pwd, &model->pwd) &&
-	    fs->umask == model->umask)
+	spin_lock(&model->lock);
+	root = model->root;
+	pwd = model->pwd;
+	umask = model->umask;
+	same = path_equal(&fs->root, &root) && path_equal(&fs->pwd, &pwd) && fs->umask == umask;
+	if (!same) {
+		path_get(&root);
+		path_get(&pwd);
+	}
+	spin_unlock(&model->lock);
+	if (same)
 		return;
-	path_get(&model->root);
-	path_get(&model->pwd);
+
 	spin_lock(&fs->lock);
 	write_seqcount_begin(&fs->seq);
-	root = fs->root;
-	pwd = fs->pwd;
-	fs->root = model->root;
-	fs->pwd = model->pwd;
-	fs->umask = model->umask;
+	old_root = fs->root;
+	old_pwd = fs->pwd;
+	fs->root = root;
+	fs->pwd = pwd;
+	fs->umask = umask;
 	write_seqcount_end(&fs->seq);
 	spin_unlock(&fs->lock);
-	path_put(&root);
-	path_put(&pwd);
+	path_put(&old_root);
+	path_put(&old_pwd);
 }
 
 void lwc_fs_get(struct fs_struct *fs)

@@ -140,9 +140,9 @@ struct file *lwc_files_find(struct files_struct *files, lwc_files_filter filter,
 			    const void *context, int *fd);
 
 /**
- * lwc_fs_restore() - working directory, root and umask of @fs as in @model
+ * lwc_fs_equalise() - working directory, root and umask of @fs as in @model
  */
-void lwc_fs_restore(struct fs_struct *fs, struct fs_struct *model);
+void lwc_fs_equalise(struct fs_struct *fs, struct fs_struct *model);
 
 /**
  * lwc_fs_get() - take a reference

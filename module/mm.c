@@ -11,7 +11,6 @@
 #include <linux/fs.h>
 #include <linux/maple_tree.h>
 #include <linux/mman.h>
-#include <linux/mmu_notifier.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -20,6 +19,7 @@
 
 #include "kernel/compat.h"
 #include "mm.h"
+#include "stats.h"
 
 /*
  * Who memory is charged to. An mm that is shared with another process (vfork,
@@ -48,15 +48,9 @@ static void copy_exe_file(struct mm_struct *mm, struct mm_struct *source)
 		pr_warn_once("the program's file is open for writing\n");
 }
 
-static void copy_layout(struct mm_struct *mm, struct mm_struct *source)
+/* What a program may change by prctl(2), brk(2), membarrier(2), pkey_alloc(2). */
+static void copy_bounds(struct mm_struct *mm, struct mm_struct *source)
 {
-	mm->mmap_base = source->mmap_base;
-	mm->mmap_legacy_base = source->mmap_legacy_base;
-#ifdef CONFIG_HAVE_ARCH_COMPAT_MMAP_BASES
-	mm->mmap_compat_base = source->mmap_compat_base;
-	mm->mmap_compat_legacy_base = source->mmap_compat_legacy_base;
-#endif
-	mm->task_size = source->task_size;
 	mm->start_code = source->start_code;
 	mm->end_code = source->end_code;
 	mm->start_data = source->start_data;
@@ -69,17 +63,29 @@ static void copy_layout(struct mm_struct *mm, struct mm_struct *source)
 	mm->env_start = source->env_start;
 	mm->env_end = source->env_end;
 	memcpy(mm->saved_auxv, source->saved_auxv, sizeof(mm->saved_auxv));
-	mm->flags = mmf_init_flags(source->flags);
 	mm->def_flags = source->def_flags & VM_INIT_DEF_MASK;
 	atomic_set(&mm->membarrier_state, atomic_read(&source->membarrier_state));
-
 	mm->context.vdso = source->context.vdso;
-	mm->context.vdso_image = source->context.vdso_image;
-	mm->context.flags = source->context.flags;
 #ifdef CONFIG_X86_INTEL_MEMORY_PROTECTION_KEYS
 	mm->context.pkey_allocation_map = source->context.pkey_allocation_map;
 	mm->context.execute_only_pkey = source->context.execute_only_pkey;
 #endif
+}
+
+/* The rest of it, for an mm that nobody has seen yet. */
+static void copy_layout(struct mm_struct *mm, struct mm_struct *source)
+{
+	mm->mmap_base = source->mmap_base;
+	mm->mmap_legacy_base = source->mmap_legacy_base;
+#ifdef CONFIG_HAVE_ARCH_COMPAT_MMAP_BASES
+	mm->mmap_compat_base = source->mmap_compat_base;
+	mm->mmap_compat_legacy_base = source->mmap_compat_legacy_base;
+#endif
+	mm->task_size = source->task_size;
+	mm->flags = mmf_init_flags(source->flags);
+	mm->context.vdso_image = source->context.vdso_image;
+	mm->context.flags = source->context.flags;
+	copy_bounds(mm, source);
 	lwc_copy_mm_layout(mm, source);
 }
 
@@ -237,6 +243,17 @@ end_uprobes:
 	return err;
 }
 
+void lwc_mm_copy_bounds(struct mm_struct *mm, struct mm_struct *source)
+{
+	unsigned long now = READ_ONCE(mm->flags), then;
+
+	copy_bounds(mm, source);
+	/* Others set bits of their own at any time. */
+	do {
+		then = (now & ~MMF_INIT_MASK) | mmf_init_flags(source->flags);
+	} while (then != now && !try_cmpxchg(&mm->flags, &now, then));
+}
+
 struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct *owner)
 {
 	struct mm_struct *mm = kernel_call(mm_alloc)();
@@ -257,6 +274,7 @@ struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct 
 		goto put_mm;
 	}
 	mm->binfmt = source->binfmt;
+	lwc_count(duplicates);
 	mm->hiwater_rss = get_mm_rss(mm);
 	mm->hiwater_vm = mm->total_vm;
 
@@ -297,7 +315,7 @@ bool lwc_mm_lacks_duplicate(struct mm_struct *mm)
 	struct vm_area_struct *vma;
 	bool lacks = false;
 
-	if (has_aio_contexts(mm) || mm_has_notifiers(mm) || (mm->def_flags & VM_LOCKED))
+	if (has_aio_contexts(mm) || (mm->def_flags & VM_LOCKED))
 		return true;
 	mmap_read_lock(mm);
 	mas_for_each(&mas, vma, ULONG_MAX) {
@@ -330,4 +348,13 @@ void lwc_mm_disown(struct mm_struct *mm, struct task_struct *owner)
 	}
 	rcu_read_unlock();
 #endif
+}
+
+void lwc_mm_put(struct mm_struct *mm, struct task_struct *owner)
+{
+	if (!mm)
+		return;
+	mmput(mm);
+	lwc_mm_disown(mm, owner);
+	mmdrop(mm);
 }

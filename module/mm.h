@@ -26,11 +26,17 @@
 struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct *owner);
 
 /**
+ * lwc_mm_copy_bounds() - what is no mapping: brk, arguments, flags and the like
+ * @mm: takes on those of @source; both mmap locks are held
+ */
+void lwc_mm_copy_bounds(struct mm_struct *mm, struct mm_struct *source);
+
+/**
  * lwc_mm_lacks_duplicate() - is there something in @mm that a duplicate lacks?
  * @mm: the current task's
  *
  * Locked, MADV_DONTFORK and userfaultfd ranges, private hugetlb pages, AIO
- * contexts, secondary page tables (a guest of KVM).
+ * contexts.
  */
 bool lwc_mm_lacks_duplicate(struct mm_struct *mm);
 
@@ -106,5 +112,12 @@ static inline void lwc_mm_entered(void)
  * lwc_mm_disown() - @mm may outlive @owner: forget it
  */
 void lwc_mm_disown(struct mm_struct *mm, struct task_struct *owner);
+
+/**
+ * lwc_mm_put() - a context lets go of @mm
+ * @mm: with a user reference and one to the structure; or NULL
+ * @owner: see lwc_mm_disown()
+ */
+void lwc_mm_put(struct mm_struct *mm, struct task_struct *owner);
 
 #endif /* LWC_MM_H */

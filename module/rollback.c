@@ -3,9 +3,9 @@
  * rollback.c - makes the current context again what it was at a snapshot.
  *
  * The snapshot is a duplicate of the address space, and the running one is
- * left alone when it is taken. A rollback duplicates the snapshot's and puts
- * the context there. Whatever can fail comes first, so a half-restored context
- * never runs.
+ * left alone when it is taken. A rollback copies back what was written; where
+ * that cannot be, it duplicates the snapshot's and puts the context there. A
+ * half-restored context never runs.
  */
 #include <linux/file.h>
 #include <linux/sched/mm.h>
@@ -18,6 +18,7 @@
 #include "files.h"
 #include "kernel/compat.h"
 #include "mm.h"
+#include "pair.h"
 #include "place.h"
 #include "process.h"
 #include "rollback.h"
@@ -25,6 +26,7 @@
 #include "snapshot.h"
 #include "stats.h"
 #include "switch.h"
+#include "sync.h"
 
 /* Is @thread the only one that is, or has a place, in its context? */
 static bool is_alone(const struct lwc_thread *thread)
@@ -145,15 +147,14 @@ doom:
 }
 
 /*
- * Re-arming: what the snapshot had is exchanged with what was recorded now,
- * and buried.
+ * Re-arming: what the snapshot has becomes what there is now. With the
+ * process's lock held; @old_mm and @closing are put once it is dropped.
  */
 static int rearm_locked(struct lwc_context *record, int fd, struct lwc_event __user *event,
-			struct list_head *doomed)
+			struct mm_struct **old_mm, struct lwc_closing **closing)
 {
 	struct lwc_snapshot *snapshot = record->snapshot;
 	struct lwc_thread *thread;
-	struct lwc_context *fresh;
 	int err;
 
 	if (!record->alive)
@@ -166,21 +167,23 @@ static int rearm_locked(struct lwc_context *record, int fd, struct lwc_event __u
 	err = may_record(thread);
 	if (err)
 		return err;
-	fresh = lwc_context_spare(record->process);
-	if (!fresh)
-		return -ENOMEM;
-	err = lwc_context_fill(fresh, is_no_snapshot, NULL);
-	if (!err) {
-		swap(record->mm, fresh->mm);
-		swap(record->files, fresh->files);
-		swap(record->fs, fresh->fs);
-		swap(record->powers, fresh->powers);
-		record_place(snapshot, event);
-		snapshot->fd = fd;
-		list_move_tail(&snapshot->of_base, &thread->context->snapshots);
+	lwc_transit_begin(thread);
+	*closing = lwc_files_reserve(record->files, current->files);
+	lwc_transit_end(thread);
+	if (IS_ERR(*closing))
+		return PTR_ERR(*closing);
+	err = lwc_context_refill_mm(record, thread->context, old_mm);
+	if (err) {
+		kvfree(*closing);
+		return err;
 	}
-	lwc_context_doom(fresh, doomed);
-	return err;
+	lwc_files_equalise(record->files, current->files, is_no_snapshot, NULL, NULL, *closing);
+	lwc_fs_equalise(record->fs, current->fs);
+	lwc_powers_update(&record->powers);
+	record_place(snapshot, event);
+	snapshot->fd = fd;
+	list_move_tail(&snapshot->of_base, &thread->context->snapshots);
+	return 0;
 }
 
 long lwc_snapshot(const struct lwc_snapshot_args *args)
@@ -188,6 +191,8 @@ long lwc_snapshot(const struct lwc_snapshot_args *args)
 	struct lwc_event __user *to = u64_to_user_ptr(args->event);
 	struct lwc_event event = { .caller = -1, .reason = LWC_EV_CREATED };
 	struct lwc_descriptor *descriptor = NULL;
+	struct lwc_closing *closing = NULL;
+	struct mm_struct *old_mm = NULL;
 	struct lwc_process *process;
 	struct file *file = NULL;
 	LIST_HEAD(doomed);
@@ -227,7 +232,7 @@ long lwc_snapshot(const struct lwc_snapshot_args *args)
 	if (err)
 		goto put_process;
 	if (descriptor) {
-		err = rearm_locked(descriptor->context, args->snapshot, to, &doomed);
+		err = rearm_locked(descriptor->context, args->snapshot, to, &old_mm, &closing);
 		event.created = args->snapshot;
 	} else {
 		event.created = take_locked(process, to, &doomed);
@@ -235,8 +240,12 @@ long lwc_snapshot(const struct lwc_snapshot_args *args)
 	}
 	lwc_process_unlock(process);
 	lwc_context_bury(&doomed);
-	if (!err)
-		lwc_event_deliver(to, &event);
+	if (err)
+		goto put_process;
+	if (closing)
+		lwc_files_close(descriptor->context->files, closing);
+	lwc_mm_put(old_mm, process->leader);
+	lwc_event_deliver(to, &event);
 put_process:
 	lwc_process_put(process);
 put_file:
@@ -278,6 +287,38 @@ static struct mm_struct *replace_mm(struct lwc_thread *thread, struct mm_struct 
 	return before;
 }
 
+/*
+ * The address space that the task is in becomes that of @record, in place or
+ * else by another in its place: then @mm is that one. Return: 0; -EINTR,
+ * -ENOMEM: nothing has changed; -ENOTRECOVERABLE: this must not go on.
+ */
+static int restore_mm(struct lwc_context *record, struct lwc_context *base, struct mm_struct **mm)
+{
+	bool torn = false;
+	int err;
+
+	*mm = NULL;
+	if (record->torn)
+		return -ENOTRECOVERABLE;
+	if (lwc_broken(PAGE_NOT_RESTORED))
+		return 0;
+	if (lwc_pair_joins(record->pair, current->mm, record->mm)) {
+		err = lwc_pair_equalise(record->pair, current->mm, lwc_context_is_quiet(base));
+		if (err != -EAGAIN)
+			return err;
+		torn = true;
+	}
+	*mm = lwc_pair_duplicate(record->mm, record->process->leader, LWC_SOURCE_FROZEN, true,
+				 &record->pair);
+	if (!IS_ERR(*mm))
+		return 0;
+	if (!torn)
+		return PTR_ERR(*mm);
+	/* A half-restored context never runs. */
+	force_sig(SIGKILL);
+	return -ENOTRECOVERABLE;
+}
+
 /* With the process's lock held. */
 static int rollback_locked(struct lwc_context *record, struct file *file,
 			   struct lwc_event *event,
@@ -307,10 +348,10 @@ static int rollback_locked(struct lwc_context *record, struct file *file,
 	*closing = lwc_files_reserve(current->files, record->files);
 	if (IS_ERR(*closing))
 		return PTR_ERR(*closing);
-	mm = lwc_mm_duplicate(record->mm, record->process->leader);
-	if (IS_ERR(mm)) {
+	err = restore_mm(record, thread->context, &mm);
+	if (err) {
 		kvfree(*closing);
-		return PTR_ERR(mm);
+		return err;
 	}
 
 	/* From here on nothing fails. */
@@ -319,15 +360,10 @@ static int rollback_locked(struct lwc_context *record, struct file *file,
 			   *closing);
 	/* It may have been called by a duplicate of a descriptor that was closed. */
 	lwc_files_put_back(current->files, snapshot->fd, file);
-	lwc_fs_restore(current->fs, record->fs);
+	lwc_fs_equalise(current->fs, record->fs);
 	lwc_powers_enter(&record->powers);
 	restore_actions(snapshot);
-	if (lwc_broken(PAGE_NOT_RESTORED)) {
-		*old_mm = mm;
-		mmgrab(mm);
-	} else {
-		*old_mm = replace_mm(thread, mm);
-	}
+	*old_mm = mm ? replace_mm(thread, mm) : NULL;
 	lwc_place_restore_extended(snapshot->place);
 	lwc_place_load(snapshot->place);
 	lwc_count(rollbacks);
@@ -361,9 +397,7 @@ long lwc_rollback(struct lwc_descriptor *descriptor, const struct lwc_rollback_a
 		return err;
 
 	lwc_files_close(current->files, closing);
-	mmput(old_mm);
-	lwc_mm_disown(old_mm, process->leader);
-	mmdrop(old_mm);
+	lwc_mm_put(old_mm, process->leader);
 	lwc_event_deliver(to, &event);
 	return current_pt_regs()->ax;
 }

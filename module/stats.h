@@ -15,6 +15,8 @@
  * @rollbacks: rollbacks done
  * @renews: renews done
  * @pages_copied: pages whose content this module has copied itself
+ * @compares: times that two address spaces were compared as a whole
+ * @duplicates: times that one was duplicated as a whole
  * @refusals: accesses to another context that the guard refused
  */
 struct lwc_stats {
@@ -23,6 +25,8 @@ struct lwc_stats {
 	long rollbacks;
 	long renews;
 	long pages_copied;
+	long compares;
+	long duplicates;
 	long refusals;
 };
 

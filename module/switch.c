@@ -85,11 +85,13 @@ lost:
 }
 
 /* Why the current thread has no place somewhere. */
-static noinline int no_place(struct lwc_process *process)
+static noinline int no_place(const struct lwc_context *target)
 {
-	struct lwc_thread *thread = lwc_thread_current(process);
+	struct lwc_thread *thread = lwc_thread_current(target->process);
 
-	return IS_ERR(thread) ? PTR_ERR(thread) : -ENXIO;
+	if (IS_ERR(thread))
+		return PTR_ERR(thread);
+	return target->torn ? -ENOTRECOVERABLE : -ENXIO;
 }
 
 /* The current thread's place in @target. A context has as many as threads know it. */
@@ -101,7 +103,7 @@ static __always_inline struct lwc_place *own_place(const struct lwc_context *tar
 		if (likely(place->thread->task == current))
 			return place;
 	}
-	return ERR_PTR(no_place(target->process));
+	return ERR_PTR(no_place(target));
 }
 
 /*

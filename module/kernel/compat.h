@@ -9,7 +9,9 @@
 #define LWC_KERNEL_COMPAT_H
 
 #include <linux/ftrace.h>
+#include <linux/mempolicy.h>
 #include <linux/mm.h>
+#include <linux/mmu_notifier.h>
 #include <linux/nsproxy.h>
 #include <linux/sched/coredump.h>
 #include <linux/userfaultfd_k.h>
@@ -47,6 +49,11 @@ static inline bool lwc_kernel_is_known(void)
 static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 {
 	vma->vm_flags &= ~flags;
+}
+
+static inline void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags |= flags;
 }
 #endif
 
@@ -151,6 +158,58 @@ static inline void lwc_put_looked_up(struct file *file)
 }
 #endif
 
+/* Have two ranges the same NUMA policy? */
+static inline bool lwc_same_policy(const struct vm_area_struct *one,
+				   const struct vm_area_struct *other)
+{
+#ifdef CONFIG_NUMA
+	struct mempolicy *a = one->vm_policy, *b = other->vm_policy;
+
+	return a == b || (a && b && kernel_call(__mpol_equal)(a, b));
+#else
+	return true;
+#endif
+}
+
+/* Have two ranges the same name (PR_SET_VMA_ANON_NAME)? A duplicate shares it. */
+static inline bool lwc_same_name(const struct vm_area_struct *one,
+				 const struct vm_area_struct *other)
+{
+#ifdef CONFIG_ANON_VMA_NAME
+	/* Files' ranges have none, and something else in its place. */
+	return one->vm_file || one->anon_name == other->anon_name;
+#else
+	return true;
+#endif
+}
+
+/* The kernel's own, without page tables for huge pages: nothing to split. */
+static inline void lwc_split_huge_pmd(struct vm_area_struct *vma, pmd_t *pmd,
+				      unsigned long address)
+{
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+	kernel_call(__split_huge_pmd)(vma, pmd, address, false, NULL);
+#endif
+}
+
+/*
+ * Does anyone but @ours listen to @mm? The first members of a structure that
+ * is mm/mmu_notifier.c's own; pointers are only compared.
+ */
+static inline bool lwc_mm_has_other_notifiers(const struct mm_struct *mm,
+					      const struct mmu_notifier *ours)
+{
+	const struct {
+		struct hlist_head list;
+		bool has_itree;
+	} *subscriptions = (const void *)READ_ONCE(mm->notifier_subscriptions);
+
+	if (!subscriptions)
+		return false;
+	return READ_ONCE(subscriptions->list.first) != &ours->hlist ||
+	       READ_ONCE(ours->hlist.next) || READ_ONCE(subscriptions->has_itree);
+}
+
 /* Page counts of @mm that this task still holds back, before it leaves @mm. */
 static inline void lwc_settle_rss(struct mm_struct *mm)
 {
@@ -161,6 +220,23 @@ static inline void lwc_settle_rss(struct mm_struct *mm)
 	if (unlikely(held[MM_FILEPAGES] | held[MM_ANONPAGES] | held[MM_SWAPENTS] |
 		     held[MM_SHMEMPAGES]))
 		kernel_call(sync_mm_rss)(mm);
+#endif
+}
+
+/*
+ * Anonymous pages and swap entries of @mm, exactly, while only the current
+ * task uses it.
+ */
+static inline long lwc_anonymous_pages(struct mm_struct *mm)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+	if (mm == current->mm)
+		lwc_settle_rss(mm);
+	return atomic_long_read(&mm->rss_stat.count[MM_ANONPAGES]) +
+	       atomic_long_read(&mm->rss_stat.count[MM_SWAPENTS]);
+#else
+	return percpu_counter_sum(&mm->rss_stat[MM_ANONPAGES]) +
+	       percpu_counter_sum(&mm->rss_stat[MM_SWAPENTS]);
 #endif
 }
 

@@ -19,6 +19,7 @@
 #include <linux/file.h>
 #include <linux/fs_struct.h>
 #include <linux/ftrace.h>
+#include <linux/huge_mm.h>
 #include <linux/hugetlb.h>
 #include <linux/khugepaged.h>
 #include <linux/ksm.h>
@@ -33,6 +34,7 @@
 #include <linux/seccomp.h>
 #include <linux/security.h>
 #include <linux/static_call.h>
+#include <linux/swap.h>
 #include <linux/uprobes.h>
 #include <linux/user_namespace.h>
 #include <asm/fpu/sched.h>
@@ -69,6 +71,7 @@ long do_seccomp(unsigned int op, unsigned int flags, void __user *uargs);
 
 #ifdef CONFIG_NUMA
 #define LWC_SYMBOLS_NUMA(f)		\
+	f(__mpol_equal)			\
 	f(__mpol_put)			\
 	f(vma_dup_policy)
 #else
@@ -85,6 +88,13 @@ long do_seccomp(unsigned int op, unsigned int flags, void __user *uargs);
 	f(cap_vm_enough_memory)
 #endif
 
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+#define LWC_SYMBOLS_HUGE(f)		\
+	f(__split_huge_pmd)
+#else
+#define LWC_SYMBOLS_HUGE(f)
+#endif
+
 #ifdef CONFIG_DNOTIFY
 #define LWC_SYMBOLS_DNOTIFY(f)		\
 	f(dnotify_flush)
@@ -99,6 +109,7 @@ long do_seccomp(unsigned int op, unsigned int flags, void __user *uargs);
 	f(copy_fs_struct)		\
 	f(copy_page_range)		\
 	f(dec_rlimit_ucounts)		\
+	f(do_munmap)			\
 	f(dup_fd)			\
 	f(f_dupfd)			\
 	f(flush_tlb_mm_range)		\
@@ -107,9 +118,11 @@ long do_seccomp(unsigned int op, unsigned int flags, void __user *uargs);
 	f(ftrace_location)		\
 	f(get_mm_exe_file)		\
 	f(get_seccomp_filter)		\
+	f(handle_mm_fault)		\
 	f(hugetlb_dup_vma_private)	\
 	f(inc_rlimit_ucounts)		\
 	f(ldt_dup_context)		\
+	f(lru_add_drain)		\
 	f(lru_gen_add_mm)		\
 	f(membarrier_update_current_mm)	\
 	f(mm_alloc)			\
@@ -130,7 +143,9 @@ long do_seccomp(unsigned int op, unsigned int flags, void __user *uargs);
 	f(vma_interval_tree_insert_after)	\
 	f(x86_gsbase_read_cpu_inactive)	\
 	f(x86_gsbase_write_cpu_inactive)	\
+	f(zap_page_range_single)	\
 	LWC_SYMBOLS_DNOTIFY(f)		\
+	LWC_SYMBOLS_HUGE(f)		\
 	LWC_SYMBOLS_MM_CID(f)		\
 	LWC_SYMBOLS_NUMA(f)		\
 	LWC_SYMBOLS_RSS(f)		\

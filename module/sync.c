@@ -1,0 +1,848 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * sync.c - the engine: makes one address space equal to another by copying
+ * what either has written since they were last equal (pair.h).
+ *
+ * The sum
+ *
+ * No notifier tells of a page that is made where none was. But it adds one to
+ * the anonymous pages and swap entries of its mm, which nothing else does
+ * unnoticed: so where that sum has moved by exactly what the pages that are
+ * looked at account for, there is no other. What a page accounts for is how it
+ * is now less how it was at the last time; where that is not known, it is taken
+ * to have been there, which can only make the sum too small. Where it does not
+ * add up all page tables are compared.
+ *
+ * A page that is taken out of its mm by reclaim moves from one count to the
+ * other, one after the other; so the sums are only good where no invalidation
+ * was under way (lwc_side_is_undisturbed()).
+ *
+ * Both mmap locks are held for writing, and no task but the current one uses
+ * either: what may still happen is what holds page-table locks alone, that is
+ * reclaim, migration and truncation.
+ */
+#include <linux/mman.h>
+#include <linux/mm_inline.h>
+#include <linux/sched/mm.h>
+#include <linux/swap.h>
+#include <linux/swapops.h>
+#include <linux/userfaultfd_k.h>
+
+#include "broken.h"
+#include "kernel/compat.h"
+#include "mm.h"
+#include "pair.h"
+#include "stats.h"
+#include "sync.h"
+
+static unsigned long max_kept_pages = 16384;
+module_param(max_kept_pages, ulong, 0644);
+MODULE_PARM_DESC(max_kept_pages,
+		 "pages that a snapshot or renewed context keeps to copy into");
+
+/* Roles. */
+enum { DST, SRC };
+
+/* In instructions, to weigh one thing against another. */
+#define COST_IDLE_PAGE		20
+#define COST_DUPLICATE_PAGE	100
+#define COST_DUPLICATE		200000
+
+/* A note that covers more page tables than this is as good as none. */
+#define MAX_NOTED_TABLES	1024
+
+/* Pages that are copied with two locks held before others get a chance. */
+#define MAX_BATCH		64
+
+/* What a page needs before it can be copied. */
+enum need {
+	NOTHING,
+	FAULT_SRC,	/* make the source's present */
+	FAULT_DST,	/* give the destination a page of its own */
+	RENEW_DST,	/* the same, in place of one that cannot be kept */
+	DROP_DST,	/* take the destination's out */
+	GIVE_UP,
+};
+
+/**
+ * struct sync - one run
+ * @pair: the pair
+ * @side: by role
+ * @index: of that in the pair
+ * @vma: by role, a cache of the last one looked up
+ * @delta: by role, what the pages looked at account for
+ * @written: by role, range whose entries were marked clean, to be flushed
+ * @pte: by role, the page table that is locked; NULL: there is none
+ * @lock: of @pte
+ * @wipes: there are MADV_WIPEONFORK ranges
+ */
+struct sync {
+	struct lwc_pair *pair;
+	struct lwc_side *side[2];
+	unsigned int index[2];
+	struct vm_area_struct *vma[2];
+	long delta[2];
+	struct lwc_note written[2];
+	pte_t *pte[2];
+	spinlock_t *lock[2];
+	bool wipes;
+};
+
+static struct mm_struct *mm_of(const struct sync *sync, unsigned int role)
+{
+	return sync->side[role]->mm;
+}
+
+static struct vm_area_struct *vma_of(struct sync *sync, unsigned int role, unsigned long address)
+{
+	struct vm_area_struct *vma = sync->vma[role];
+
+	if (!vma || address < vma->vm_start || address >= vma->vm_end) {
+		vma = vma_lookup(mm_of(sync, role), address);
+		sync->vma[role] = vma;
+	}
+	return vma;
+}
+
+/* Mappings */
+
+/* What a duplicate has not, though what it was made of has. */
+#define NOT_INHERITED	(VM_LOCKED_MASK | __VM_UFFD_FLAGS)
+
+static bool same_mapping(const struct vm_area_struct *dst, const struct vm_area_struct *src)
+{
+	const vm_flags_t ignored = VM_SOFTDIRTY | (NOT_INHERITED & ~dst->vm_flags);
+
+	return !((dst->vm_flags ^ src->vm_flags) & ~ignored) &&
+	       dst->vm_file == src->vm_file && dst->vm_ops == src->vm_ops &&
+	       lwc_same_policy(dst, src) && lwc_same_name(dst, src);
+}
+
+static bool same_offset(const struct vm_area_struct *dst, const struct vm_area_struct *src)
+{
+	return (dst->vm_pgoff << PAGE_SHIFT) - dst->vm_start ==
+	       (src->vm_pgoff << PAGE_SHIFT) - src->vm_start;
+}
+
+static int unmap(struct sync *sync, unsigned long start, unsigned long end)
+{
+	sync->vma[DST] = NULL;
+	return kernel_call(do_munmap)(mm_of(sync, DST), start, end - start, NULL);
+}
+
+static struct vm_area_struct *next_inherited(struct ma_state *mas)
+{
+	struct vm_area_struct *vma;
+
+	do {
+		vma = mas_find(mas, ULONG_MAX);
+	} while (vma && (vma->vm_flags & VM_DONTCOPY));
+	return vma;
+}
+
+/*
+ * Takes out of the destination what the source does not map. Return: 0, or
+ * -EAGAIN where something else differs.
+ */
+static int equalise_mappings(struct sync *sync)
+{
+	MA_STATE(dst_mas, &mm_of(sync, DST)->mm_mt, 0, 0);
+	MA_STATE(src_mas, &mm_of(sync, SRC)->mm_mt, 0, 0);
+	struct vm_area_struct *dst = mas_find(&dst_mas, ULONG_MAX);
+	struct vm_area_struct *src = next_inherited(&src_mas);
+	unsigned long start, end;
+
+	while (dst || src) {
+		if (dst && src && dst->vm_start == src->vm_start && dst->vm_end == src->vm_end) {
+			if (!same_mapping(dst, src) || !same_offset(dst, src))
+				return -EAGAIN;
+			/* Their pages are counted and reserved in ways of their own. */
+			if (is_vm_hugetlb_page(src) && !(src->vm_flags & VM_SHARED))
+				return -EAGAIN;
+			if (src->vm_flags & VM_WIPEONFORK)
+				sync->wipes = true;
+			dst = mas_find(&dst_mas, ULONG_MAX);
+			src = next_inherited(&src_mas);
+			continue;
+		}
+		if (!dst || (src && dst->vm_start > src->vm_start))
+			return -EAGAIN;
+		start = dst->vm_start;
+		end = dst->vm_end;
+		if (src && start == src->vm_start) {
+			if (end < src->vm_end)
+				return -EAGAIN;
+			start = src->vm_end;
+		} else if (src) {
+			end = min(end, src->vm_start);
+		}
+		if (lwc_broken(MAPPING_LEFT) || unmap(sync, start, end))
+			return -EAGAIN;
+		/* What is left of it is looked at again. */
+		mas_set(&dst_mas, src && start == src->vm_end ? src->vm_start : end);
+		dst = mas_find(&dst_mas, ULONG_MAX);
+	}
+	return 0;
+}
+
+/* Page tables */
+
+static pmd_t *find_pmd(struct mm_struct *mm, unsigned long address)
+{
+	pgd_t *pgd = pgd_offset(mm, address);
+	p4d_t *p4d;
+	pud_t *pud;
+
+	if (pgd_none(*pgd) || pgd_bad(*pgd))
+		return NULL;
+	p4d = p4d_offset(pgd, address);
+	if (p4d_none(*p4d) || p4d_bad(*p4d))
+		return NULL;
+	pud = pud_offset(p4d, address);
+	if (pud_none(*pud) || pud_bad(*pud))
+		return NULL;
+	return pmd_offset(pud, address);
+}
+
+static bool is_huge(pmd_t pmd)
+{
+	return pmd_trans_huge(pmd) || pmd_devmap(pmd) || is_swap_pmd(pmd);
+}
+
+/*
+ * Locks the page table of @address, if there is one. Tables of files' ranges
+ * may be taken away under their own lock alone, after a grace period.
+ */
+static pte_t *lock_table(struct mm_struct *mm, unsigned long address, spinlock_t **lock,
+			 unsigned int subclass)
+{
+	pmd_t *pmd = find_pmd(mm, address);
+	pmd_t value;
+
+	*lock = NULL;
+	if (!pmd)
+		return NULL;
+	rcu_read_lock();
+	for (;;) {
+		value = READ_ONCE(*pmd);
+		if (pmd_none(value) || is_huge(value) || pmd_bad(value))
+			break;
+		*lock = pte_lockptr(mm, &value);
+		spin_lock_nested(*lock, subclass);
+		if (likely(pmd_val(value) == pmd_val(READ_ONCE(*pmd)))) {
+			rcu_read_unlock();
+			return pte_offset_kernel(&value, address & PMD_MASK);
+		}
+		spin_unlock(*lock);
+		*lock = NULL;
+	}
+	rcu_read_unlock();
+	return NULL;
+}
+
+static void unlock_tables(struct sync *sync)
+{
+	if (sync->lock[SRC])
+		spin_unlock(sync->lock[SRC]);
+	if (sync->lock[DST])
+		spin_unlock(sync->lock[DST]);
+}
+
+/* Huge pages are split: what follows knows single ones alone. */
+static int split_huge(struct sync *sync, unsigned int role, unsigned long address)
+{
+	pmd_t *pmd = find_pmd(mm_of(sync, role), address);
+	struct vm_area_struct *vma;
+
+	if (!pmd || !is_huge(READ_ONCE(*pmd)))
+		return 0;
+	vma = find_vma(mm_of(sync, role), address);
+	if (!vma || vma->vm_start >= (address & PMD_MASK) + PMD_SIZE || is_vm_hugetlb_page(vma))
+		return -EAGAIN;
+	lwc_split_huge_pmd(vma, pmd, address);
+	return is_huge(READ_ONCE(*pmd)) ? -EAGAIN : 0;
+}
+
+static int lock_tables(struct sync *sync, unsigned long address)
+{
+	unsigned int role;
+
+	for (role = DST; role <= SRC; role++) {
+		if (split_huge(sync, role, address))
+			return -EAGAIN;
+	}
+	sync->pte[DST] = lock_table(mm_of(sync, DST), address, &sync->lock[DST], 0);
+	sync->pte[SRC] = lock_table(mm_of(sync, SRC), address, &sync->lock[SRC],
+				    SINGLE_DEPTH_NESTING);
+	return 0;
+}
+
+static pte_t entry(const struct sync *sync, unsigned int role, unsigned int i)
+{
+	return sync->pte[role] ? READ_ONCE(sync->pte[role][i]) : __pte(0);
+}
+
+static struct page *anonymous_page(pte_t pte)
+{
+	struct page *page;
+
+	if (!pte_present(pte) || pte_special(pte) || is_zero_pfn(pte_pfn(pte)))
+		return NULL;
+	page = pte_page(pte);
+	return PageAnon(page) ? page : NULL;
+}
+
+/* Does @pte count among the anonymous pages and swap entries of its mm? */
+static bool is_counted(pte_t pte)
+{
+	swp_entry_t swap;
+
+	if (pte_none(pte))
+		return false;
+	if (pte_present(pte))
+		return anonymous_page(pte);
+	swap = pte_to_swp_entry(pte);
+	if (!non_swap_entry(swap))
+		return true;
+	return is_migration_entry(swap) && PageAnon(pfn_swap_entry_to_page(swap));
+}
+
+/* Do both entries stand for the same content, by what they are? */
+static bool is_shared(pte_t dst, pte_t src)
+{
+	if (pte_present(dst) && pte_present(src) && pte_pfn(dst) == pte_pfn(src))
+		return true;
+	if (pte_none(dst) || pte_none(src) || pte_present(dst) || pte_present(src))
+		return !is_counted(dst) && !is_counted(src);
+	return pte_to_swp_entry(dst).val == pte_to_swp_entry(src).val;
+}
+
+/* Neither written since it was marked clean, nor about to be by a device. */
+static bool is_clean(pte_t pte)
+{
+	const struct page *page;
+
+	if (!pte_present(pte) || pte_dirty(pte))
+		return lwc_broken(DIRTY_PAGE_MISSED) && pte_present(pte);
+	page = pte_page(pte);
+	return !test_bit(PG_dirty, &page->flags) && page_ref_count(page) == 1;
+}
+
+/* May content be copied into @page, and its marks be cleared? */
+static bool is_target(struct page *page, bool fresh)
+{
+	struct folio *folio = page_folio(page);
+
+	if (!folio_test_anon(folio) || folio_test_ksm(folio) || !PageAnonExclusive(page) ||
+	    !folio_test_swapbacked(folio) || folio_test_swapcache(folio))
+		return false;
+	if (fresh)
+		return !folio_maybe_dma_pinned(folio);
+	if (folio_test_large(folio))
+		return false;
+	/* One that is on its way to the lists has a reference more. */
+	if (!folio_test_lru(folio))
+		kernel_call(lru_add_drain)();
+	return folio_ref_count(folio) == 1;
+}
+
+/*
+ * What is in the page is now known. A page that is, or is about to be, in the
+ * swap cache keeps its mark: by that reclaim knows what it has to write. It
+ * puts a page there, marks it and only then takes it out of page tables, for
+ * which it needs the lock that is held here.
+ */
+static void mark_clean(struct sync *sync, unsigned int role, unsigned long address, pte_t *ptep,
+		       struct page *page)
+{
+	struct lwc_note *written = &sync->written[role];
+	struct folio *folio = page_folio(page);
+	pte_t old = READ_ONCE(*ptep);
+
+	if (folio_test_large(folio) || folio_test_swapcache(folio) ||
+	    !folio_test_swapbacked(folio))
+		return;
+	if (folio_test_dirty(folio)) {
+		folio_clear_dirty(folio);
+		smp_mb__after_atomic();
+		if (folio_test_swapcache(folio)) {
+			folio_set_dirty(folio);
+			return;
+		}
+	}
+	if (!pte_dirty(old))
+		return;
+	while (!try_cmpxchg(&ptep->pte, &old.pte, pte_val(pte_mkclean(old))))
+		cpu_relax();
+	written->start = min(written->start, address);
+	written->end = max(written->end, address + PAGE_SIZE);
+}
+
+static void set_kept(struct lwc_table *table, unsigned int index, unsigned int i, bool on)
+{
+	if (on)
+		__set_bit(i, table->kept[index]);
+	else
+		__clear_bit(i, table->kept[index]);
+}
+
+/* What a page accounts for in the sums; before anything is changed. */
+static void account(struct sync *sync, const struct lwc_table *table, unsigned int i)
+{
+	const unsigned int d = sync->index[DST], s = sync->index[SRC];
+	const bool dst = is_counted(entry(sync, DST, i)), src = is_counted(entry(sync, SRC, i));
+	bool dst_was = test_bit(i, table->kept[d]), src_was = test_bit(i, table->kept[s]);
+
+	/* Of one that is not kept both had one or neither; one taken out is noted. */
+	if (!dst_was && !src_was) {
+		dst_was = (dst || test_bit(i, table->noted[d])) &&
+			  (src || test_bit(i, table->noted[s]));
+		src_was = dst_was;
+	}
+	sync->delta[DST] += dst - dst_was;
+	sync->delta[SRC] += src - src_was;
+}
+
+/*
+ * With both tables locked: make page @i of @table equal, or say what it needs
+ * after it was provided with what it needed at @last.
+ */
+static enum need sync_page(struct sync *sync, struct lwc_table *table, unsigned int i,
+			   enum need last)
+{
+	const unsigned int d = sync->index[DST], s = sync->index[SRC];
+	const unsigned long address = table->address + i * PAGE_SIZE;
+	const bool kept = test_bit(i, table->kept[d]) || test_bit(i, table->kept[s]);
+	pte_t dst = entry(sync, DST, i), src = entry(sync, SRC, i);
+	struct page *to, *from = NULL, *own;
+	const struct vm_area_struct *vma;
+	bool wiped = false;
+
+	if (sync->wipes) {
+		vma = vma_of(sync, SRC, address);
+		wiped = vma && (vma->vm_flags & VM_WIPEONFORK);
+	}
+	if (wiped)
+		src = __pte(0);
+	if (is_shared(dst, src)) {
+		set_kept(table, d, i, false);
+		set_kept(table, s, i, false);
+		sync->pair->n_kept -= kept;
+		return NOTHING;
+	}
+	if (!pte_present(src) && !pte_none(src))
+		return lwc_broken(SWAPPED_PAGE_MISSED) ? NOTHING : FAULT_SRC;
+	own = anonymous_page(src);
+	to = anonymous_page(dst);
+	if (!to) {
+		if (!pte_present(dst) && !pte_none(dst))
+			return RENEW_DST;
+		return FAULT_DST;
+	}
+	if (!is_target(to, last == FAULT_DST || last == RENEW_DST))
+		return RENEW_DST;
+	if (own) {
+		from = own;
+	} else if (pte_present(src) && !is_zero_pfn(pte_pfn(src))) {
+		if (pte_special(src))
+			return GIVE_UP;
+		from = pte_page(src);
+	} else if (!wiped && pte_none(src)) {
+		vma = vma_of(sync, SRC, address);
+		if (!vma)
+			return DROP_DST;
+		/* Once it is present in the source, its content is known here. */
+		if (!vma_is_anonymous((struct vm_area_struct *)vma))
+			return last == FAULT_SRC ? DROP_DST : FAULT_SRC;
+	}
+
+	if (from)
+		copy_highpage(to, from);
+	else
+		clear_highpage(to);
+	lwc_count(pages_copied);
+	mark_clean(sync, DST, address, &sync->pte[DST][i], to);
+	lwc_side_note_others(sync->side[DST], address, address + PAGE_SIZE);
+	if (own && sync->side[SRC]->track) {
+		mark_clean(sync, SRC, address, &sync->pte[SRC][i], own);
+		lwc_side_note_others(sync->side[SRC], address, address + PAGE_SIZE);
+	}
+	set_kept(table, d, i, true);
+	set_kept(table, s, i, own);
+	sync->pair->n_kept += !kept;
+	return NOTHING;
+}
+
+static int fault(struct sync *sync, unsigned int role, unsigned long address, bool write)
+{
+	struct vm_area_struct *vma = vma_of(sync, role, address);
+	unsigned int flags = FAULT_FLAG_REMOTE | (write ? FAULT_FLAG_WRITE : 0);
+	vm_fault_t result;
+	bool small;
+
+	/* What can never be written has no page of its own in either. */
+	if (!vma || (write && !is_cow_mapping(vma->vm_flags)))
+		return -EAGAIN;
+	lwc_side_note_others(sync->side[role], address, address + PAGE_SIZE);
+	/* A large one would bring in neighbours that nobody knows of. */
+	small = !(vma->vm_flags & VM_NOHUGEPAGE);
+	if (small)
+		vm_flags_set(vma, VM_NOHUGEPAGE);
+	result = kernel_call(handle_mm_fault)(vma, address, flags, NULL);
+	if (small)
+		vm_flags_clear(vma, VM_NOHUGEPAGE);
+	return result & VM_FAULT_ERROR ? -EFAULT : 0;
+}
+
+static int drop(struct sync *sync, unsigned long address)
+{
+	struct vm_area_struct *vma = vma_of(sync, DST, address);
+
+	if (!vma)
+		return -EAGAIN;
+	kernel_call(zap_page_range_single)(vma, address, PAGE_SIZE, NULL);
+	return 0;
+}
+
+/* With nothing locked but the mmap locks. */
+static int provide(struct sync *sync, enum need need, unsigned long address)
+{
+	int err;
+
+	switch (need) {
+	case FAULT_SRC:
+		err = fault(sync, SRC, address, false);
+		/* Behind the end of its file: the same has to happen in the other. */
+		return err == -EFAULT ? drop(sync, address) : err;
+	case RENEW_DST:
+		err = drop(sync, address);
+		return err ?: fault(sync, DST, address, true);
+	case FAULT_DST:
+		return fault(sync, DST, address, true);
+	case DROP_DST:
+		return drop(sync, address);
+	default:
+		return -EAGAIN;
+	}
+}
+
+/* One that does not fit what it is provided with is raced by reclaim or migration. */
+#define MAX_ATTEMPTS	8
+
+static int sync_hard_page(struct sync *sync, struct lwc_table *table, unsigned int i,
+			  enum need need)
+{
+	const unsigned long address = table->address + i * PAGE_SIZE;
+	unsigned int attempt;
+	int err;
+
+	for (attempt = 1; need != NOTHING && attempt <= MAX_ATTEMPTS; attempt++) {
+		unlock_tables(sync);
+		err = provide(sync, need, address);
+		if (err)
+			return -EAGAIN;
+		if (lock_tables(sync, address))
+			return -EAGAIN;
+		need = sync_page(sync, table, i, need);
+	}
+	if (need == NOTHING)
+		return 0;
+	unlock_tables(sync);
+	return -EAGAIN;
+}
+
+static bool is_kept_and_clean(const struct sync *sync, const struct lwc_table *table,
+			      unsigned int i)
+{
+	const unsigned int s = sync->index[SRC];
+
+	if (!test_bit(i, table->kept[sync->index[DST]]) || !is_clean(entry(sync, DST, i)))
+		return false;
+	if (!sync->side[SRC]->track)
+		return true;
+	if (test_bit(i, table->kept[s]))
+		return is_clean(entry(sync, SRC, i));
+	return !is_counted(entry(sync, SRC, i));
+}
+
+static int sync_table(struct sync *sync, struct lwc_table *table)
+{
+	unsigned int word, i, batch = 0;
+	unsigned long kept, noted, bits;
+	enum need need;
+
+	if (lock_tables(sync, table->address))
+		return -EAGAIN;
+	for (word = 0; word < LWC_TABLE_WORDS; word++) {
+		kept = table->kept[0][word] | table->kept[1][word];
+		noted = table->noted[0][word] | table->noted[1][word];
+		for (bits = kept | noted; bits; bits &= bits - 1) {
+			i = word * BITS_PER_LONG + __ffs(bits);
+			if (!(noted & bits & -bits) && is_kept_and_clean(sync, table, i)) {
+				sync->pair->idle++;
+				continue;
+			}
+			account(sync, table, i);
+			need = sync_page(sync, table, i, NOTHING);
+			if (need != NOTHING && sync_hard_page(sync, table, i, need))
+				return -EAGAIN;
+			if (++batch % MAX_BATCH)
+				continue;
+			unlock_tables(sync);
+			cond_resched();
+			if (lock_tables(sync, table->address))
+				return -EAGAIN;
+		}
+		table->noted[0][word] = 0;
+		table->noted[1][word] = 0;
+	}
+	unlock_tables(sync);
+	return 0;
+}
+
+static int sync_tables(struct sync *sync)
+{
+	struct lwc_table *table, *next;
+	int err;
+
+	list_for_each_entry_safe(table, next, &sync->pair->tables, of_pair) {
+		err = sync_table(sync, table);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Notes */
+
+static void set_range(unsigned long *bits, unsigned int from, unsigned int to)
+{
+	bitmap_set(bits, from, to - from);
+}
+
+/* Marks in the tables what the notes of one side say. */
+static int mark_noted(struct sync *sync, unsigned int role, const struct lwc_note *note)
+{
+	unsigned long address = note->start & PAGE_MASK;
+	const unsigned long end = PAGE_ALIGN(min(note->end, TASK_SIZE_MAX));
+	unsigned long next;
+	struct lwc_table *table;
+
+	if (address >= end)
+		return 0;
+	if ((end - address) >> PMD_SHIFT > MAX_NOTED_TABLES)
+		return -ENOSPC;
+	for (; address < end; address = next) {
+		next = min((address & PMD_MASK) + PMD_SIZE, end);
+		table = lwc_pair_table(sync->pair, address);
+		if (!table)
+			return -EAGAIN;
+		set_range(table->noted[sync->index[role]], pte_index(address),
+			  pte_index(address) + ((next - address) >> PAGE_SHIFT));
+	}
+	return 0;
+}
+
+/*
+ * Return: 0, -ENOSPC (they do not tell all), -EAGAIN.
+ */
+static int gather_notes(struct sync *sync)
+{
+	unsigned int role, i, n;
+	bool lost = false;
+	int err = 0, result = 0;
+
+	for (role = DST; role <= SRC; role++) {
+		struct lwc_side *side = sync->side[role];
+
+		if (!side->track)
+			continue;
+		n = lwc_side_take_notes(side, &lost);
+		for (i = 0; i < n; i++) {
+			err = mark_noted(sync, role, &side->spare[i]);
+			if (err == -EAGAIN)
+				return err;
+			result = result ?: err;
+		}
+	}
+	return lost ? -ENOSPC : result;
+}
+
+/* Everything */
+
+/* Notes the pages of one page table that are not known to be equal. */
+static int compare_table(struct sync *sync, unsigned long start, unsigned long end, bool wiped)
+{
+	DECLARE_BITMAP(differ, PTRS_PER_PTE) = {};
+	struct lwc_table *table;
+	unsigned long address;
+	bool any = false;
+	pte_t src, dst;
+
+	if (lock_tables(sync, start))
+		return -EAGAIN;
+	for (address = start; address < end && (sync->pte[DST] || sync->pte[SRC]);
+	     address += PAGE_SIZE) {
+		const unsigned int i = pte_index(address);
+
+		dst = entry(sync, DST, i);
+		src = wiped ? __pte(0) : entry(sync, SRC, i);
+		if (is_shared(dst, src))
+			continue;
+		__set_bit(i, differ);
+		any = true;
+	}
+	unlock_tables(sync);
+	if (!any)
+		return 0;
+	table = lwc_pair_table(sync->pair, start);
+	if (!table)
+		return -EAGAIN;
+	/* What is kept has been looked at. */
+	bitmap_andnot(differ, differ, table->kept[0], PTRS_PER_PTE);
+	bitmap_andnot(differ, differ, table->kept[1], PTRS_PER_PTE);
+	bitmap_or(table->noted[0], table->noted[0], differ, PTRS_PER_PTE);
+	bitmap_or(table->noted[1], table->noted[1], differ, PTRS_PER_PTE);
+	return 0;
+}
+
+static bool is_same_huge(struct sync *sync, unsigned long address)
+{
+	pmd_t *dst = find_pmd(mm_of(sync, DST), address);
+	pmd_t *src = find_pmd(mm_of(sync, SRC), address);
+
+	return dst && src && pmd_trans_huge(READ_ONCE(*dst)) && pmd_trans_huge(READ_ONCE(*src)) &&
+	       pmd_present(READ_ONCE(*dst)) && pmd_pfn(READ_ONCE(*dst)) == pmd_pfn(READ_ONCE(*src));
+}
+
+static int compare_all(struct sync *sync)
+{
+	MA_STATE(mas, &mm_of(sync, DST)->mm_mt, 0, 0);
+	struct vm_area_struct *vma, *other;
+	unsigned long address, next;
+	bool wiped;
+	int err;
+
+	mas_for_each(&mas, vma, ULONG_MAX) {
+		other = vma_of(sync, SRC, vma->vm_start);
+		if (WARN_ON_ONCE(!other))
+			return -EAGAIN;
+		/* Only where there is one of these can there be anonymous pages. */
+		if (!vma->anon_vma && !other->anon_vma)
+			continue;
+		wiped = vma->vm_flags & VM_WIPEONFORK;
+		for (address = vma->vm_start; address < vma->vm_end; address = next) {
+			next = min((address & PMD_MASK) + PMD_SIZE, vma->vm_end);
+			if (!wiped && is_same_huge(sync, address))
+				continue;
+			err = compare_table(sync, address, next, wiped);
+			if (err)
+				return err;
+			cond_resched();
+		}
+	}
+	return 0;
+}
+
+static void flush(struct sync *sync, unsigned int role)
+{
+	const struct lwc_note *written = &sync->written[role];
+
+	if (written->start >= written->end || lwc_broken(FLUSH_LEFT_OUT))
+		return;
+	kernel_call(flush_tlb_mm_range)(mm_of(sync, role), written->start, written->end,
+					PAGE_SHIFT, false);
+}
+
+static bool sum_is_right(const struct sync *sync, const long *now)
+{
+	unsigned int role;
+
+	for (role = DST; role <= SRC; role++) {
+		if (sync->side[role]->track &&
+		    now[role] - sync->side[role]->base != sync->delta[role])
+			return false;
+	}
+	return true;
+}
+
+/* Would a new duplicate have been cheaper by now? */
+static bool is_overdue(const struct lwc_pair *pair)
+{
+	const unsigned long duplicate = COST_DUPLICATE +
+		lwc_anonymous_pages(pair->side[0].mm) * COST_DUPLICATE_PAGE;
+
+	return pair->idle * COST_IDLE_PAGE > duplicate ||
+	       pair->n_kept > READ_ONCE(max_kept_pages);
+}
+
+static int equalise(struct sync *sync, bool quiet)
+{
+	struct lwc_pair *pair = sync->pair;
+	bool trusted = pair->trusted && quiet;
+	long now[2] = {};
+	unsigned int role;
+	int err;
+
+	for (role = DST; role <= SRC; role++) {
+		if (sync->side[role]->track &&
+		    lwc_mm_has_other_notifiers(mm_of(sync, role),
+					       &sync->side[role]->track->notifier))
+			return -EAGAIN;
+	}
+	if (is_overdue(pair))
+		return -EAGAIN;
+	err = equalise_mappings(sync);
+	if (err)
+		return err;
+	err = gather_notes(sync);
+	if (err == -EAGAIN)
+		return err;
+	if (err || sync->wipes)
+		trusted = false;
+	for (role = DST; role <= SRC; role++) {
+		if (sync->side[role]->track)
+			now[role] = lwc_anonymous_pages(mm_of(sync, role));
+		/* Pages that reclaim is moving count in neither. */
+		trusted = trusted && lwc_side_is_undisturbed(sync->side[role]);
+	}
+	err = sync_tables(sync);
+	if (err)
+		return err;
+	if (!trusted || !(sum_is_right(sync, now) || lwc_broken(STALE_SUM))) {
+		lwc_count(compares);
+		err = compare_all(sync) ?: sync_tables(sync);
+		if (err)
+			return err;
+	}
+	lwc_mm_copy_bounds(mm_of(sync, DST), mm_of(sync, SRC));
+	return 0;
+}
+
+int lwc_pair_equalise(struct lwc_pair *pair, struct mm_struct *to, bool quiet)
+{
+	const unsigned int index = pair->side[0].mm == to ? 0 : 1;
+	struct sync sync = {
+		.pair = pair,
+		.index = { index, !index },
+		.side = { &pair->side[index], &pair->side[!index] },
+		.written = { { .start = ULONG_MAX }, { .start = ULONG_MAX } },
+	};
+	unsigned int role;
+	bool settled;
+	int err;
+
+	if (mmap_write_lock_killable(mm_of(&sync, DST)))
+		return -EINTR;
+	mmap_write_lock_nested(mm_of(&sync, SRC), SINGLE_DEPTH_NESTING);
+	err = equalise(&sync, quiet);
+	settled = quiet && !sync.wipes;
+	for (role = DST; role <= SRC; role++) {
+		flush(&sync, role);
+		settled &= lwc_side_settle(sync.side[role]);
+	}
+	pair->trusted = settled;
+	mmap_write_unlock(mm_of(&sync, SRC));
+	mmap_write_unlock(mm_of(&sync, DST));
+	return err;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * sync.h - makes one address space equal to another.
+ */
+#ifndef LWC_SYNC_H
+#define LWC_SYNC_H
+
+#include <linux/mm_types.h>
+
+struct lwc_pair;
+
+/**
+ * lwc_pair_equalise() - copy what either side has written since they were equal
+ * @pair: complete
+ * @to: the one that is changed; the other's content stays what it is
+ * @quiet: neither is in use by any task but the current one
+ *
+ * Return: 0; -EINTR (being killed, nothing was changed); -EAGAIN: it cannot be
+ * done so, or would cost more than a new duplicate. Then @to may be changed in
+ * parts, the pair is of no use any more, and the caller replaces @to by a
+ * duplicate of the other.
+ */
+int lwc_pair_equalise(struct lwc_pair *pair, struct mm_struct *to, bool quiet);
+
+#endif /* LWC_SYNC_H */
