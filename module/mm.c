@@ -327,6 +327,17 @@ bool lwc_mm_lacks_duplicate(struct mm_struct *mm)
 	return lacks;
 }
 
+void lwc_mm_visit(struct mm_struct *mm)
+{
+	lwc_mm_leave();
+	task_lock(current);
+	local_irq_disable();
+	lwc_mm_enter_irqs_off(mm);
+	local_irq_enable();
+	task_unlock(current);
+	lwc_mm_entered();
+}
+
 void lwc_mm_disown(struct mm_struct *mm, struct task_struct *owner)
 {
 #ifdef CONFIG_MEMCG

@@ -100,6 +100,15 @@ static inline void lwc_mm_enter(struct mm_struct *next, struct task_struct *owne
 }
 
 /**
+ * lwc_mm_visit() - the current task works in @mm, without its references
+ * @mm: where to; later, where it came from
+ *
+ * For functions of the kernel that take the task's mm for the one they work
+ * on. Between the two nothing of the program runs, and nothing may fail.
+ */
+void lwc_mm_visit(struct mm_struct *mm);
+
+/**
  * lwc_mm_entered() - what has to be settled after task_unlock()
  */
 static inline void lwc_mm_entered(void)

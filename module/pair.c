@@ -308,9 +308,6 @@ void lwc_side_note_others(struct lwc_side *side, unsigned long start, unsigned l
 
 	if (!track)
 		return;
-	/* Sides are added under the process's lock; one that goes needs no note. */
-	if (list_is_singular(&track->sides))
-		return;
 	spin_lock(&track->lock);
 	list_for_each_entry(other, &track->sides, of_track) {
 		if (other != side)

@@ -74,6 +74,8 @@ enum need {
  * @written: by role, range whose entries were marked clean, to be flushed
  * @pte: by role, the page table that is locked; NULL: there is none
  * @lock: of @pte
+ * @others: by role, other pairs want to know
+ * @copied: pages
  * @wipes: there are MADV_WIPEONFORK ranges
  */
 struct sync {
@@ -85,6 +87,8 @@ struct sync {
 	struct lwc_note written[2];
 	pte_t *pte[2];
 	spinlock_t *lock[2];
+	bool others[2];
+	unsigned long copied;
 	bool wipes;
 };
 
@@ -126,8 +130,17 @@ static bool same_offset(const struct vm_area_struct *dst, const struct vm_area_s
 
 static int unmap(struct sync *sync, unsigned long start, unsigned long end)
 {
+	struct mm_struct *mm = mm_of(sync, DST), *own = current->mm;
+	int err;
+
 	sync->vma[DST] = NULL;
-	return kernel_call(do_munmap)(mm_of(sync, DST), start, end - start, NULL);
+	/* It counts what it has unmapped in the current task's mm (since 6.12). */
+	if (mm != own)
+		lwc_mm_visit(mm);
+	err = kernel_call(do_munmap)(mm, start, end - start, NULL);
+	if (mm != own)
+		lwc_mm_visit(own);
+	return err;
 }
 
 static struct vm_area_struct *next_inherited(struct ma_state *mas)
@@ -209,35 +222,44 @@ static bool is_huge(pmd_t pmd)
 	return pmd_trans_huge(pmd) || pmd_devmap(pmd) || is_swap_pmd(pmd);
 }
 
+/* A huge page is split: what follows knows single ones alone. */
+static int split_huge(struct sync *sync, unsigned int role, unsigned long address, pmd_t *pmd)
+{
+	struct vm_area_struct *vma = find_vma(mm_of(sync, role), address);
+
+	if (!vma || vma->vm_start >= (address & PMD_MASK) + PMD_SIZE || is_vm_hugetlb_page(vma))
+		return -EAGAIN;
+	lwc_split_huge_pmd(vma, pmd, address);
+	return is_huge(READ_ONCE(*pmd)) ? -EAGAIN : 0;
+}
+
 /*
  * Locks the page table of @address, if there is one. Tables of files' ranges
  * may be taken away under their own lock alone, after a grace period.
  */
-static pte_t *lock_table(struct mm_struct *mm, unsigned long address, spinlock_t **lock,
-			 unsigned int subclass)
+static void lock_table(struct sync *sync, unsigned int role, pmd_t *pmd, unsigned long address)
 {
-	pmd_t *pmd = find_pmd(mm, address);
 	pmd_t value;
 
-	*lock = NULL;
+	sync->pte[role] = NULL;
+	sync->lock[role] = NULL;
 	if (!pmd)
-		return NULL;
+		return;
 	rcu_read_lock();
 	for (;;) {
 		value = READ_ONCE(*pmd);
 		if (pmd_none(value) || is_huge(value) || pmd_bad(value))
 			break;
-		*lock = pte_lockptr(mm, &value);
-		spin_lock_nested(*lock, subclass);
+		sync->lock[role] = pte_lockptr(mm_of(sync, role), &value);
+		spin_lock_nested(sync->lock[role], role);
 		if (likely(pmd_val(value) == pmd_val(READ_ONCE(*pmd)))) {
-			rcu_read_unlock();
-			return pte_offset_kernel(&value, address & PMD_MASK);
+			sync->pte[role] = pte_offset_kernel(&value, address & PMD_MASK);
+			break;
 		}
-		spin_unlock(*lock);
-		*lock = NULL;
+		spin_unlock(sync->lock[role]);
+		sync->lock[role] = NULL;
 	}
 	rcu_read_unlock();
-	return NULL;
 }
 
 static void unlock_tables(struct sync *sync)
@@ -248,32 +270,19 @@ static void unlock_tables(struct sync *sync)
 		spin_unlock(sync->lock[DST]);
 }
 
-/* Huge pages are split: what follows knows single ones alone. */
-static int split_huge(struct sync *sync, unsigned int role, unsigned long address)
-{
-	pmd_t *pmd = find_pmd(mm_of(sync, role), address);
-	struct vm_area_struct *vma;
-
-	if (!pmd || !is_huge(READ_ONCE(*pmd)))
-		return 0;
-	vma = find_vma(mm_of(sync, role), address);
-	if (!vma || vma->vm_start >= (address & PMD_MASK) + PMD_SIZE || is_vm_hugetlb_page(vma))
-		return -EAGAIN;
-	lwc_split_huge_pmd(vma, pmd, address);
-	return is_huge(READ_ONCE(*pmd)) ? -EAGAIN : 0;
-}
-
+/* The destination's first: a role is the class of its lock. */
 static int lock_tables(struct sync *sync, unsigned long address)
 {
+	pmd_t *pmd[] = { find_pmd(mm_of(sync, DST), address), find_pmd(mm_of(sync, SRC), address) };
 	unsigned int role;
 
 	for (role = DST; role <= SRC; role++) {
-		if (split_huge(sync, role, address))
+		if (pmd[role] && unlikely(is_huge(READ_ONCE(*pmd[role]))) &&
+		    split_huge(sync, role, address, pmd[role]))
 			return -EAGAIN;
 	}
-	sync->pte[DST] = lock_table(mm_of(sync, DST), address, &sync->lock[DST], 0);
-	sync->pte[SRC] = lock_table(mm_of(sync, SRC), address, &sync->lock[SRC],
-				    SINGLE_DEPTH_NESTING);
+	lock_table(sync, DST, pmd[DST], address);
+	lock_table(sync, SRC, pmd[SRC], address);
 	return 0;
 }
 
@@ -318,14 +327,23 @@ static bool is_shared(pte_t dst, pte_t src)
 }
 
 /* Neither written since it was marked clean, nor about to be by a device. */
-static bool is_clean(pte_t pte)
+static bool is_clean(pte_t pte, const struct page *page)
 {
-	const struct page *page;
+	if (lwc_broken(DIRTY_PAGE_MISSED))
+		return true;
+	return !pte_dirty(pte) && !test_bit(PG_dirty, &page->flags) && page_ref_count(page) == 1;
+}
 
-	if (!pte_present(pte) || pte_dirty(pte))
-		return lwc_broken(DIRTY_PAGE_MISSED) && pte_present(pte);
-	page = pte_page(pte);
-	return !test_bit(PG_dirty, &page->flags) && page_ref_count(page) == 1;
+/*
+ * Is this page, known to be an anonymous one, as nearly all are: single, its
+ * owner's alone, in use by nobody else? Then content may be copied into it.
+ */
+static bool is_plain(struct page *page)
+{
+	const unsigned long flags = BIT(PG_swapbacked) | BIT(PG_anon_exclusive);
+
+	return (READ_ONCE(page->flags) & (flags | BIT(PG_swapcache) | BIT(PG_head))) == flags &&
+	       !PageTail(page) && !PageKsm(page) && page_ref_count(page) == 1;
 }
 
 /* May content be copied into @page, and its marks be cleared? */
@@ -376,6 +394,29 @@ static void mark_clean(struct sync *sync, unsigned int role, unsigned long addre
 		cpu_relax();
 	written->start = min(written->start, address);
 	written->end = max(written->end, address + PAGE_SIZE);
+}
+
+/*
+ * The content of @from, or zeroes, goes to @to. @own: the source's own page,
+ * which may be written, and which then is @from.
+ */
+static void copy_to_kept(struct sync *sync, unsigned long address, unsigned int i,
+			 struct page *to, struct page *from, struct page *own)
+{
+	unsigned int role;
+
+	if (from)
+		copy_highpage(to, from);
+	else
+		clear_highpage(to);
+	sync->copied++;
+	mark_clean(sync, DST, address, &sync->pte[DST][i], to);
+	if (own && sync->side[SRC]->track)
+		mark_clean(sync, SRC, address, &sync->pte[SRC][i], own);
+	for (role = DST; role <= SRC; role++) {
+		if (sync->others[role])
+			lwc_side_note_others(sync->side[role], address, address + PAGE_SIZE);
+	}
 }
 
 static void set_kept(struct lwc_table *table, unsigned int index, unsigned int i, bool on)
@@ -456,17 +497,7 @@ static enum need sync_page(struct sync *sync, struct lwc_table *table, unsigned 
 			return last == FAULT_SRC ? DROP_DST : FAULT_SRC;
 	}
 
-	if (from)
-		copy_highpage(to, from);
-	else
-		clear_highpage(to);
-	lwc_count(pages_copied);
-	mark_clean(sync, DST, address, &sync->pte[DST][i], to);
-	lwc_side_note_others(sync->side[DST], address, address + PAGE_SIZE);
-	if (own && sync->side[SRC]->track) {
-		mark_clean(sync, SRC, address, &sync->pte[SRC][i], own);
-		lwc_side_note_others(sync->side[SRC], address, address + PAGE_SIZE);
-	}
+	copy_to_kept(sync, address, i, to, from, own);
 	set_kept(table, d, i, true);
 	set_kept(table, s, i, own);
 	sync->pair->n_kept += !kept;
@@ -551,18 +582,31 @@ static int sync_hard_page(struct sync *sync, struct lwc_table *table, unsigned i
 	return -EAGAIN;
 }
 
-static bool is_kept_and_clean(const struct sync *sync, const struct lwc_table *table,
-			      unsigned int i)
+/*
+ * A kept page of which there is no note, so that both entries map what they
+ * did. Return: false if it is not a common case.
+ */
+static bool sync_kept_page(struct sync *sync, const struct lwc_table *table, unsigned int i)
 {
-	const unsigned int s = sync->index[SRC];
+	const bool own = test_bit(i, table->kept[sync->index[SRC]]);
+	const bool live = sync->side[SRC]->track;
+	pte_t dst = entry(sync, DST, i), src = entry(sync, SRC, i);
+	struct page *to, *from = NULL;
 
-	if (!test_bit(i, table->kept[sync->index[DST]]) || !is_clean(entry(sync, DST, i)))
+	if (!test_bit(i, table->kept[sync->index[DST]]) || !pte_present(dst))
 		return false;
-	if (!sync->side[SRC]->track)
+	to = pte_page(dst);
+	if (pte_present(src))
+		from = pte_page(src);
+	if (is_clean(dst, to) &&
+	    (!live || (own ? from && is_clean(src, from) : !is_counted(src)))) {
+		sync->pair->idle++;
 		return true;
-	if (test_bit(i, table->kept[s]))
-		return is_clean(entry(sync, SRC, i));
-	return !is_counted(entry(sync, SRC, i));
+	}
+	if (!own || !from || !is_plain(to) || sync->wipes)
+		return false;
+	copy_to_kept(sync, table->address + i * PAGE_SIZE, i, to, from, from);
+	return true;
 }
 
 static int sync_table(struct sync *sync, struct lwc_table *table)
@@ -578,14 +622,13 @@ static int sync_table(struct sync *sync, struct lwc_table *table)
 		noted = table->noted[0][word] | table->noted[1][word];
 		for (bits = kept | noted; bits; bits &= bits - 1) {
 			i = word * BITS_PER_LONG + __ffs(bits);
-			if (!(noted & bits & -bits) && is_kept_and_clean(sync, table, i)) {
-				sync->pair->idle++;
-				continue;
-			}
+			if (!(noted & bits & -bits) && sync_kept_page(sync, table, i))
+				goto next;
 			account(sync, table, i);
 			need = sync_page(sync, table, i, NOTHING);
 			if (need != NOTHING && sync_hard_page(sync, table, i, need))
 				return -EAGAIN;
+next:
 			if (++batch % MAX_BATCH)
 				continue;
 			unlock_tables(sync);
@@ -785,10 +828,13 @@ static int equalise(struct sync *sync, bool quiet)
 	int err;
 
 	for (role = DST; role <= SRC; role++) {
-		if (sync->side[role]->track &&
-		    lwc_mm_has_other_notifiers(mm_of(sync, role),
-					       &sync->side[role]->track->notifier))
+		struct lwc_track *track = sync->side[role]->track;
+
+		if (!track)
+			continue;
+		if (lwc_mm_has_other_notifiers(mm_of(sync, role), &track->notifier))
 			return -EAGAIN;
+		sync->others[role] = !list_is_singular(&track->sides);
 	}
 	if (is_overdue(pair))
 		return -EAGAIN;
@@ -841,6 +887,7 @@ int lwc_pair_equalise(struct lwc_pair *pair, struct mm_struct *to, bool quiet)
 		flush(&sync, role);
 		settled &= lwc_side_settle(sync.side[role]);
 	}
+	this_cpu_add(lwc_stats.pages_copied, sync.copied);
 	pair->trusted = settled;
 	mmap_write_unlock(mm_of(&sync, SRC));
 	mmap_write_unlock(mm_of(&sync, DST));
