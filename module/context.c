@@ -153,6 +153,15 @@ struct lwc_context *lwc_context_new(struct lwc_process *process, struct list_hea
 static struct mm_struct *duplicate_paired(struct lwc_context *context,
 					  const struct lwc_context *model)
 {
+	bool lacks;
+
+	if (context->snapshot) {
+		mmap_read_lock(current->mm);
+		lacks = lwc_mm_lacks_duplicate(current->mm);
+		mmap_read_unlock(current->mm);
+		if (lacks)
+			return ERR_PTR(-EOPNOTSUPP);
+	}
 	return lwc_pair_duplicate(current->mm, context->process->leader,
 				  context->snapshot ? LWC_DUPLICATE_FROZEN : LWC_NONE_FROZEN,
 				  lwc_context_is_quiet(model), &context->pair);

@@ -136,34 +136,57 @@ int lwc_files_install(struct files_struct *files, struct file *file)
 	return fd == -EINVAL ? -EMFILE : fd;
 }
 
-/* The first descriptor from @fd on that is open in one of two tables, or @end. */
-static unsigned int next_open(struct files_struct *one, struct files_struct *other,
-			      unsigned int fd, unsigned int end)
+static unsigned long open_word(const struct fdtable *fdt, unsigned int fd)
 {
-	struct files_struct *files[] = { one, other };
-	unsigned int i, found = end;
-	struct fdtable *fdt;
-
-	for (i = 0; i < ARRAY_SIZE(files); i++) {
-		spin_lock(&files[i]->file_lock);
-		fdt = table_of(files[i]);
-		if (fd < fdt->max_fds)
-			found = min_t(unsigned long, found,
-				      find_next_bit(fdt->open_fds, min(fdt->max_fds, end), fd));
-		spin_unlock(&files[i]->file_lock);
-	}
-	return found;
+	return fd < fdt->max_fds ? fdt->open_fds[fd / BITS_PER_LONG] : 0;
 }
 
-static unsigned int count_open(struct files_struct *files)
+/* With both locks held. */
+static bool is_same(const struct fdtable *one, const struct fdtable *other, unsigned int fd)
 {
-	struct fdtable *fdt;
-	unsigned int n;
+	if (fd >= one->max_fds || fd >= other->max_fds)
+		return false;
+	return rcu_access_pointer(one->fd[fd]) == rcu_access_pointer(other->fd[fd]) &&
+	       test_bit(fd, one->close_on_exec) == test_bit(fd, other->close_on_exec);
+}
+
+/* The first descriptor from @fd on that is not the same in two tables, or @end. */
+static unsigned int next_differing(struct files_struct *files, struct files_struct *model,
+				   unsigned int fd, unsigned int end)
+{
+	const struct fdtable *fdt, *other;
+	unsigned int word, found = end;
+	unsigned long bits;
 
 	spin_lock(&files->file_lock);
+	spin_lock_nested(&model->file_lock, SINGLE_DEPTH_NESTING);
 	fdt = table_of(files);
-	n = bitmap_weight(fdt->open_fds, fdt->max_fds);
+	other = table_of(model);
+	for (word = round_down(fd, BITS_PER_LONG); word < end; word += BITS_PER_LONG) {
+		bits = open_word(fdt, word) | open_word(other, word);
+		if (word < fd)
+			bits &= ~0UL << (fd - word);
+		for (; bits; bits &= bits - 1) {
+			found = word + __ffs(bits);
+			if (found >= end || !is_same(fdt, other, found))
+				goto unlock;
+		}
+	}
+	found = end;
+unlock:
+	spin_unlock(&model->file_lock);
 	spin_unlock(&files->file_lock);
+	return min(found, end);
+}
+
+static unsigned int count_differing(struct files_struct *files, struct files_struct *model)
+{
+	const unsigned int end = max(table_size(files), table_size(model));
+	unsigned int fd, n = 0;
+
+	for (fd = next_differing(files, model, 0, end); fd < end;
+	     fd = next_differing(files, model, fd + 1, end))
+		n++;
 	return n;
 }
 
@@ -193,11 +216,14 @@ static int grow(struct files_struct *files, struct files_struct *model)
 
 struct lwc_closing *lwc_files_reserve(struct files_struct *files, struct files_struct *model)
 {
+	const unsigned int n = count_differing(files, model);
 	/* One more for what grow() may leave. */
-	const unsigned int max = count_open(files) + 1;
+	const unsigned int max = n + 1;
 	struct lwc_closing *closing;
 	int err;
 
+	if (!n)
+		return NULL;
 	closing = kvmalloc(struct_size(closing, files, max), GFP_KERNEL_ACCOUNT);
 	if (!closing)
 		return ERR_PTR(-ENOMEM);
@@ -266,7 +292,7 @@ static void close_extra(struct files_struct *files, struct file *file)
 
 void lwc_files_close(struct files_struct *files, struct lwc_closing *closing)
 {
-	while (closing->n)
+	while (closing && closing->n)
 		close_extra(files, closing->files[--closing->n]);
 	kvfree(closing);
 }
@@ -302,8 +328,10 @@ void lwc_files_equalise(struct files_struct *files, struct files_struct *model,
 	const unsigned int end = table_size(files);
 	unsigned int fd;
 
-	for (fd = next_open(files, model, 0, end); fd < end;
-	     fd = next_open(files, model, fd + 1, end)) {
+	if (!closing)
+		return;
+	for (fd = next_differing(files, model, 0, end); fd < end;
+	     fd = next_differing(files, model, fd + 1, end)) {
 		bool wanted_flag = false, flag = false;
 		struct file *wanted = get_slot(model, fd, &wanted_flag);
 		struct file *now = get_slot(files, fd, &flag);

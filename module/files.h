@@ -44,7 +44,8 @@ struct lwc_closing {
  * @files: grows if it has to; no task uses it, but the current one may
  * @model: the other
  *
- * Return: what takes the files to be closed, or ERR_PTR(): -ENOMEM, -EMFILE.
+ * Return: what takes the files to be closed; NULL: the tables are the same;
+ * or ERR_PTR(): -ENOMEM, -EMFILE.
  */
 struct lwc_closing *lwc_files_reserve(struct files_struct *files, struct files_struct *model);
 

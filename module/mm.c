@@ -290,8 +290,10 @@ put_mm:
 	return ERR_PTR(err);
 }
 
-static bool has_aio_contexts(struct mm_struct *mm)
+bool lwc_mm_has_state_of_its_own(const struct mm_struct *mm)
 {
+	if (mm->def_flags & VM_LOCKED)
+		return true;
 #ifdef CONFIG_AIO
 	return rcu_access_pointer(mm->ioctx_table);
 #else
@@ -313,18 +315,13 @@ bool lwc_mm_lacks_duplicate(struct mm_struct *mm)
 {
 	MA_STATE(mas, &mm->mm_mt, 0, 0);
 	struct vm_area_struct *vma;
-	bool lacks = false;
 
-	if (has_aio_contexts(mm) || (mm->def_flags & VM_LOCKED))
-		return true;
-	mmap_read_lock(mm);
+	mmap_assert_locked(mm);
 	mas_for_each(&mas, vma, ULONG_MAX) {
-		lacks = vma_lacks_duplicate(vma);
-		if (lacks)
-			break;
+		if (vma_lacks_duplicate(vma))
+			return true;
 	}
-	mmap_read_unlock(mm);
-	return lacks;
+	return false;
 }
 
 void lwc_mm_visit(struct mm_struct *mm)

@@ -33,10 +33,9 @@ void lwc_mm_copy_bounds(struct mm_struct *mm, struct mm_struct *source);
 
 /**
  * lwc_mm_lacks_duplicate() - is there something in @mm that a duplicate lacks?
- * @mm: the current task's
+ * @mm: its mmap lock is held
  *
- * Locked, MADV_DONTFORK and userfaultfd ranges, private hugetlb pages, AIO
- * contexts.
+ * Locked, MADV_DONTFORK and userfaultfd ranges, private hugetlb pages.
  */
 bool lwc_mm_lacks_duplicate(struct mm_struct *mm);
 
@@ -81,6 +80,13 @@ static inline void lwc_mm_enter_irqs_off(struct mm_struct *next)
 	kernel_call(membarrier_update_current_mm)(next);
 	kernel_call(switch_mm_irqs_off)(before, next, current);
 }
+
+/**
+ * lwc_mm_has_state_of_its_own() - the same of what is no mapping
+ *
+ * AIO contexts, a promise to lock what is mapped later.
+ */
+bool lwc_mm_has_state_of_its_own(const struct mm_struct *mm);
 
 /**
  * lwc_mm_enter() - the current task goes on in @next

@@ -133,6 +133,7 @@ static void side_free(struct lwc_side *side)
 		spin_unlock(&side->track->lock);
 		mmu_notifier_put(&side->track->notifier);
 	}
+	lwc_layout_free(&side->layout);
 	kfree(side->notes);
 	kfree(side->spare);
 	if (side->mm)

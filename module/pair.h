@@ -31,6 +31,8 @@
 #include <linux/pgtable.h>
 #include <linux/xarray.h>
 
+#include "kernel/layout.h"
+
 /* As many as fill half a page; more than that, and everything is compared. */
 #define LWC_MAX_NOTES	(PAGE_SIZE / 2 / sizeof(struct lwc_note))
 
@@ -73,6 +75,7 @@ struct lwc_track {
  * @n_notes: how many
  * @lost: there were more
  * @begun: @track's, when the notes were taken
+ * @layout: its mappings when the pair was equal
  * @base: sum of its anonymous pages and swap entries when the pair was equal
  */
 struct lwc_side {
@@ -85,6 +88,7 @@ struct lwc_side {
 	unsigned int n_notes;
 	bool lost;
 	unsigned long begun;
+	struct lwc_layout layout;
 	long base;
 };
 
@@ -111,6 +115,7 @@ struct lwc_table {
  * @tables: the same
  * @n_kept: kept pages
  * @idle: how often a kept page was looked at in vain
+ * @wipes: there are MADV_WIPEONFORK ranges
  * @trusted: the bases are right, and nothing else stands against the sum
  */
 struct lwc_pair {
@@ -119,6 +124,7 @@ struct lwc_pair {
 	struct list_head tables;
 	unsigned long n_kept;
 	unsigned long idle;
+	bool wipes;
 	bool trusted;
 };
 

@@ -106,7 +106,7 @@ static int may_record(const struct lwc_thread *thread)
 		return err;
 	if (!is_alone(thread))
 		return -EBUSY;
-	return lwc_mm_lacks_duplicate(current->mm) ? -EOPNOTSUPP : 0;
+	return lwc_mm_has_state_of_its_own(current->mm) ? -EOPNOTSUPP : 0;
 }
 
 /* With the process's lock held. Return: the descriptor or an error. */

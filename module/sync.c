@@ -76,7 +76,6 @@ enum need {
  * @lock: of @pte
  * @others: by role, other pairs want to know
  * @copied: pages
- * @wipes: there are MADV_WIPEONFORK ranges
  */
 struct sync {
 	struct lwc_pair *pair;
@@ -89,7 +88,6 @@ struct sync {
 	spinlock_t *lock[2];
 	bool others[2];
 	unsigned long copied;
-	bool wipes;
 };
 
 static struct mm_struct *mm_of(const struct sync *sync, unsigned int role)
@@ -165,6 +163,7 @@ static int equalise_mappings(struct sync *sync)
 	struct vm_area_struct *src = next_inherited(&src_mas);
 	unsigned long start, end;
 
+	sync->pair->wipes = false;
 	while (dst || src) {
 		if (dst && src && dst->vm_start == src->vm_start && dst->vm_end == src->vm_end) {
 			if (!same_mapping(dst, src) || !same_offset(dst, src))
@@ -173,7 +172,7 @@ static int equalise_mappings(struct sync *sync)
 			if (is_vm_hugetlb_page(src) && !(src->vm_flags & VM_SHARED))
 				return -EAGAIN;
 			if (src->vm_flags & VM_WIPEONFORK)
-				sync->wipes = true;
+				sync->pair->wipes = true;
 			dst = mas_find(&dst_mas, ULONG_MAX);
 			src = next_inherited(&src_mas);
 			continue;
@@ -189,13 +188,26 @@ static int equalise_mappings(struct sync *sync)
 		} else if (src) {
 			end = min(end, src->vm_start);
 		}
-		if (lwc_broken(MAPPING_LEFT) || unmap(sync, start, end))
+		if (unmap(sync, start, end))
 			return -EAGAIN;
 		/* What is left of it is looked at again. */
 		mas_set(&dst_mas, src && start == src->vm_end ? src->vm_start : end);
 		dst = mas_find(&dst_mas, ULONG_MAX);
 	}
 	return 0;
+}
+
+static bool have_mappings_changed(const struct sync *sync)
+{
+	unsigned int role;
+
+	for (role = DST; role <= SRC; role++) {
+		const struct lwc_side *side = sync->side[role];
+
+		if (side->track && !lwc_layout_is_unchanged(&side->layout, side->mm))
+			return !lwc_broken(MAPPING_MISSED);
+	}
+	return false;
 }
 
 /* Page tables */
@@ -459,7 +471,7 @@ static enum need sync_page(struct sync *sync, struct lwc_table *table, unsigned 
 	const struct vm_area_struct *vma;
 	bool wiped = false;
 
-	if (sync->wipes) {
+	if (sync->pair->wipes) {
 		vma = vma_of(sync, SRC, address);
 		wiped = vma && (vma->vm_flags & VM_WIPEONFORK);
 	}
@@ -603,7 +615,7 @@ static bool sync_kept_page(struct sync *sync, const struct lwc_table *table, uns
 		sync->pair->idle++;
 		return true;
 	}
-	if (!own || !from || !is_plain(to) || sync->wipes)
+	if (!own || !from || !is_plain(to) || sync->pair->wipes)
 		return false;
 	copy_to_kept(sync, table->address + i * PAGE_SIZE, i, to, from, from);
 	return true;
@@ -825,6 +837,7 @@ static int equalise(struct sync *sync, bool quiet)
 	bool trusted = pair->trusted && quiet;
 	long now[2] = {};
 	unsigned int role;
+	bool changed;
 	int err;
 
 	for (role = DST; role <= SRC; role++) {
@@ -838,13 +851,19 @@ static int equalise(struct sync *sync, bool quiet)
 	}
 	if (is_overdue(pair))
 		return -EAGAIN;
-	err = equalise_mappings(sync);
-	if (err)
-		return err;
+	changed = have_mappings_changed(sync);
+	if (changed) {
+		/* What a snapshot records a duplicate must not lack. */
+		if (!sync->side[DST]->track && lwc_mm_lacks_duplicate(mm_of(sync, SRC)))
+			return -EOPNOTSUPP;
+		err = equalise_mappings(sync);
+		if (err)
+			return err;
+	}
 	err = gather_notes(sync);
 	if (err == -EAGAIN)
 		return err;
-	if (err || sync->wipes)
+	if (err || sync->pair->wipes)
 		trusted = false;
 	for (role = DST; role <= SRC; role++) {
 		if (sync->side[role]->track)
@@ -862,6 +881,11 @@ static int equalise(struct sync *sync, bool quiet)
 			return err;
 	}
 	lwc_mm_copy_bounds(mm_of(sync, DST), mm_of(sync, SRC));
+	for (role = DST; role <= SRC; role++) {
+		if (sync->side[role]->track)
+			lwc_layout_record(&sync->side[role]->layout, mm_of(sync, role),
+					  changed);
+	}
 	return 0;
 }
 
@@ -882,7 +906,7 @@ int lwc_pair_equalise(struct lwc_pair *pair, struct mm_struct *to, bool quiet)
 		return -EINTR;
 	mmap_write_lock_nested(mm_of(&sync, SRC), SINGLE_DEPTH_NESTING);
 	err = equalise(&sync, quiet);
-	settled = quiet && !sync.wipes;
+	settled = quiet && !pair->wipes;
 	for (role = DST; role <= SRC; role++) {
 		flush(&sync, role);
 		settled &= lwc_side_settle(sync.side[role]);

@@ -15,7 +15,8 @@ struct lwc_pair;
  * @to: the one that is changed; the other's content stays what it is
  * @quiet: neither is in use by any task but the current one
  *
- * Return: 0; -EINTR (being killed, nothing was changed); -EAGAIN: it cannot be
+ * Return: 0; -EINTR (being killed), -EOPNOTSUPP (@to is a snapshot's, which
+ * could not record what the other maps): nothing was changed; -EAGAIN: it cannot be
  * done so, or would cost more than a new duplicate. Then @to may be changed in
  * parts, the pair is of no use any more, and the caller replaces @to by a
  * duplicate of the other.
