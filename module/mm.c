@@ -316,7 +316,7 @@ bool lwc_mm_lacks_duplicate(struct mm_struct *mm)
 	MA_STATE(mas, &mm->mm_mt, 0, 0);
 	struct vm_area_struct *vma;
 
-	mmap_assert_locked(mm);
+	lockdep_assert_held(&mm->mmap_lock);
 	mas_for_each(&mas, vma, ULONG_MAX) {
 		if (vma_lacks_duplicate(vma))
 			return true;

@@ -8,21 +8,6 @@
 
 #include "test.h"
 
-static int set_parameter(const char *name, long value)
-{
-	char path[100], text[32];
-	int fd, r;
-
-	snprintf(path, sizeof(path), "/sys/module/lwc/parameters/%s", name);
-	snprintf(text, sizeof(text), "%ld", value);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	r = write(fd, text, strlen(text)) < 0 ? -errno : 0;
-	close(fd);
-	return r;
-}
-
 static long nothing(void *arg)
 {
 	return (long)arg;

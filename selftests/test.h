@@ -269,6 +269,22 @@ static inline long contexts_settle(long expected)
 	return counter("contexts");
 }
 
+/* Return: 0 or -errno. */
+static inline int set_parameter(const char *name, long value)
+{
+	char path[100], text[32];
+	int fd, r;
+
+	snprintf(path, sizeof(path), "/sys/module/lwc/parameters/%s", name);
+	snprintf(text, sizeof(text), "%ld", value);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+	close(fd);
+	return r;
+}
+
 /* Field of /proc/self/status in kB (or a plain number); -1 if it is not there. */
 static inline long status_field(const char *name)
 {
