@@ -275,24 +275,24 @@ LWC_TEST(descriptors)
 LWC_TEST(specs_hold)
 {
 	static const struct lwc_spec specs[] = {
-		{ .type = LWC_FILES, .mode = LWC_UNMAP, .from = 105, .to = 200 },
-		{ .type = LWC_FILES, .mode = LWC_COW, .from = 107, .to = 108 },
+		{ .type = LWC_FILES, .mode = LWC_UNMAP, .from = 305, .to = 400 },
+		{ .type = LWC_FILES, .mode = LWC_COW, .from = 307, .to = 308 },
 	};
 	int ctx, i;
 
-	for (i = 100; i < 107; i++)
+	for (i = 300; i < 307; i++)
 		ASSERT_EQ(i, dup2(2, i));
 	CONTEXT_WITH(ctx, specs, ARRAY_SIZE(specs), 0) {
-		in.reply = is_open(104) + 2 * is_open(105) + 4 * is_open(107) + 8 * is_open(108);
+		in.reply = is_open(304) + 2 * is_open(305) + 4 * is_open(307) + 8 * is_open(308);
 	}
 	ASSERT_LE(0, ctx);
 	EXPECT_EQ(1, CALL(ctx, 0));
-	ASSERT_EQ(107, dup2(2, 107));
-	ASSERT_EQ(108, dup2(2, 108));
+	ASSERT_EQ(307, dup2(2, 307));
+	ASSERT_EQ(308, dup2(2, 308));
 	for (i = 0; i < 3; i++) {
 		RENEW(ctx) {
-			in.reply = is_open(104) + 2 * is_open(105) + 4 * is_open(107) +
-				   8 * is_open(108);
+			in.reply = is_open(304) + 2 * is_open(305) + 4 * is_open(307) +
+				   8 * is_open(308);
 		}
 		EXPECT_EQ(5, CALL(ctx, 0));
 	}
