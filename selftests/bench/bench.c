@@ -237,22 +237,46 @@ static void renew_loop(long n)
 
 /* The count survives a rollback because it is shared. */
 static volatile long *left;
+static int snapshot;
 
+/* The snapshot is armed anew once a batch. */
 static void rollback_loop(long n)
 {
 	struct lwc_event ev;
 	int r;
 
 	*left = n;
-	r = lwc_snapshot(-1, 0, &ev);
+	r = lwc_snapshot(snapshot, 0, &ev);
 	if (r)
 		die("lwc_snapshot", -r);
 	if ((*left)--) {
 		write_pages();
-		r = lwc_rollback(ev.created, 0);
+		r = lwc_rollback(snapshot, 0);
 		die("lwc_rollback", -r);
 	}
-	lwc_close(ev.created);
+}
+
+static void rearm_loop(long n)
+{
+	struct lwc_event ev;
+	int r;
+
+	while (n--) {
+		write_pages();
+		r = lwc_snapshot(snapshot, 0, &ev);
+		if (r)
+			die("lwc_snapshot", -r);
+	}
+}
+
+static void take_snapshot(void)
+{
+	struct lwc_event ev;
+	int r = lwc_snapshot(-1, 0, &ev);
+
+	if (r)
+		die("lwc_snapshot", -r);
+	snapshot = ev.created;
 }
 
 static void make_written(void)
@@ -261,10 +285,12 @@ static void make_written(void)
 	left = memory(PAGE, MAP_SHARED);
 	write_pages();
 	make_context();
+	take_snapshot();
 }
 
 static void end_written(void)
 {
+	lwc_close(snapshot);
 	end_context();
 	munmap(written, WRITTEN * PAGE);
 }
@@ -504,17 +530,21 @@ static struct row rows[] = {
 	{ "create_10", "lwc_create() and close: 10 MB", 10, create_loop, map_10, unmap, .share = 1 },
 	{ "fork_100", "fork, exit, wait: 100 MB", 2, fork_loop, map_100, unmap, .share = 1 },
 	{ "create_100", "lwc_create() and close: 100 MB", 2, create_loop, map_100, unmap, .share = 1 },
-	{ "renew", "lwc_renew(), there, 10 pages, back: small", 50, renew_loop, make_written,
+	{ "renew", "lwc_renew(), there, 10 pages, back: small", 100, renew_loop, make_written,
 	  end_written, .share = 1 },
-	{ "renew_10", "the same: 10 MB", 10, renew_loop, make_written_10,
+	{ "renew_10", "the same: 10 MB", 100, renew_loop, make_written_10,
 	  end_written_and_unmap, .share = 1 },
-	{ "renew_100", "the same: 100 MB", 2, renew_loop, make_written_100,
+	{ "renew_100", "the same: 100 MB", 100, renew_loop, make_written_100,
 	  end_written_and_unmap, .share = 1 },
-	{ "rollback", "10 pages, lwc_rollback(): small", 50, rollback_loop, make_written,
+	{ "rollback", "10 pages, lwc_rollback(): small", 100, rollback_loop, make_written,
 	  end_written, .share = 1 },
-	{ "rollback_10", "the same: 10 MB", 10, rollback_loop, make_written_10,
+	{ "rollback_10", "the same: 10 MB", 100, rollback_loop, make_written_10,
 	  end_written_and_unmap, .share = 1 },
-	{ "rollback_100", "the same: 100 MB", 4, rollback_loop, make_written_100,
+	{ "rollback_100", "the same: 100 MB", 100, rollback_loop, make_written_100,
+	  end_written_and_unmap, .share = 1 },
+	{ "rearm", "10 pages, re-arm: small", 100, rearm_loop, make_written,
+	  end_written, .share = 1 },
+	{ "rearm_100", "the same: 100 MB", 100, rearm_loop, make_written_100,
 	  end_written_and_unmap, .share = 1 },
 	{ "zero_fault", "first touch of a page", 1000, zero_fault_loop, .share = 1 },
 	{ "cow_fault", "copy on write of a page", COPIED, copy_fault_loop, make_copied,
