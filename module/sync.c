@@ -85,7 +85,7 @@ struct sync {
 	long delta[2];
 	struct lwc_note written[2];
 	pte_t *pte[2];
-	spinlock_t *lock[2];
+	spinlock_t *lock[2]; /* the kernel's, over a page table */
 	bool others[2];
 	unsigned long copied;
 };
@@ -266,6 +266,8 @@ static void lock_table(struct sync *sync, unsigned int role, pmd_t *pmd, unsigne
 		spin_lock_nested(sync->lock[role], role);
 		if (likely(pmd_val(value) == pmd_val(READ_ONCE(*pmd)))) {
 			sync->pte[role] = pte_offset_kernel(&value, address & PMD_MASK);
+			/* Sparse cannot see that unlock_tables() lets it go. */
+			__release(sync->lock[role]);
 			break;
 		}
 		spin_unlock(sync->lock[role]);
@@ -276,10 +278,14 @@ static void lock_table(struct sync *sync, unsigned int role, pmd_t *pmd, unsigne
 
 static void unlock_tables(struct sync *sync)
 {
-	if (sync->lock[SRC])
-		spin_unlock(sync->lock[SRC]);
-	if (sync->lock[DST])
-		spin_unlock(sync->lock[DST]);
+	unsigned int role;
+
+	for (role = SRC + 1; role-- > DST;) {
+		if (!sync->lock[role])
+			continue;
+		__acquire(sync->lock[role]);
+		spin_unlock(sync->lock[role]);
+	}
 }
 
 /* The destination's first: a role is the class of its lock. */
@@ -394,6 +400,7 @@ static void mark_clean(struct sync *sync, unsigned int role, unsigned long addre
 		return;
 	if (folio_test_dirty(folio)) {
 		folio_clear_dirty(folio);
+		/* Reclaim puts it in the cache first and marks it then. */
 		smp_mb__after_atomic();
 		if (folio_test_swapcache(folio)) {
 			folio_set_dirty(folio);

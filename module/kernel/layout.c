@@ -15,7 +15,7 @@
 #ifdef CONFIG_PER_VMA_LOCK
 
 /* It began as a count of how often the lock was let go; now it has both. */
-#define LOCK_STEP(mm)	_Generic((mm)->mm_lock_seq, int: 1, default: 2)
+#define LOCK_STEP(mm)	(__same_type((mm)->mm_lock_seq, int) ? 1 : 2)
 
 static unsigned int lock_sequence(const struct mm_struct *mm)
 {
