@@ -176,7 +176,8 @@ static int renew_locked(struct lwc_context *context, struct lwc_event __user *ev
 			struct mm_struct **old_mm, struct lwc_closing **closing,
 			struct list_head *doomed)
 {
-	const struct renewed_view view = { context->specs, context->creator };
+	const struct renewed_view renewed = { context->specs, context->creator };
+	const struct lwc_files_view view = { keep_file, spare_file, &renewed };
 	struct lwc_thread *thread;
 	struct lwc_place *place;
 	int err;
@@ -194,7 +195,7 @@ static int renew_locked(struct lwc_context *context, struct lwc_event __user *ev
 	if (!place)
 		return -ENOMEM;
 	lwc_transit_begin(thread);
-	*closing = lwc_files_reserve(context->files, current->files);
+	*closing = lwc_files_reserve(context->files, current->files, &view);
 	lwc_transit_end(thread);
 	if (IS_ERR(*closing)) {
 		err = PTR_ERR(*closing);
@@ -208,8 +209,7 @@ static int renew_locked(struct lwc_context *context, struct lwc_event __user *ev
 	lwc_snapshots_doom(context, NULL, doomed);
 	if (err)
 		goto free_closing;
-	lwc_files_equalise(context->files, current->files, keep_file, spare_file, &view,
-			   *closing);
+	lwc_files_equalise(context->files, current->files, &view, *closing);
 	lwc_fs_equalise(context->fs, current->fs);
 	lwc_powers_update(&context->powers);
 	set_out(place, event);

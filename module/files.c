@@ -142,17 +142,24 @@ static unsigned long open_word(const struct fdtable *fdt, unsigned int fd)
 }
 
 /* With both locks held. */
-static bool is_same(const struct fdtable *one, const struct fdtable *other, unsigned int fd)
+static bool is_same(const struct fdtable *fdt, const struct fdtable *model, unsigned int fd,
+		    const struct lwc_files_view *view)
 {
-	if (fd >= one->max_fds || fd >= other->max_fds)
-		return false;
-	return rcu_access_pointer(one->fd[fd]) == rcu_access_pointer(other->fd[fd]) &&
-	       test_bit(fd, one->close_on_exec) == test_bit(fd, other->close_on_exec);
+	struct file *now = fd < fdt->max_fds ? rcu_dereference_raw(fdt->fd[fd]) : NULL;
+	struct file *wanted = fd < model->max_fds ? rcu_dereference_raw(model->fd[fd]) : NULL;
+
+	if (likely(now && now == wanted) &&
+	    test_bit(fd, fdt->close_on_exec) == test_bit(fd, model->close_on_exec))
+		return !view->keep || view->keep(view->context, fd, wanted);
+	if (wanted && view->keep && !view->keep(view->context, fd, wanted))
+		wanted = NULL;
+	return !wanted && (!now || (view->spare && view->spare(view->context, fd, now)));
 }
 
 /* The first descriptor from @fd on that is not the same in two tables, or @end. */
 static unsigned int next_differing(struct files_struct *files, struct files_struct *model,
-				   unsigned int fd, unsigned int end)
+				   const struct lwc_files_view *view, unsigned int fd,
+				   unsigned int end)
 {
 	const struct fdtable *fdt, *other;
 	unsigned int word, found = end;
@@ -168,7 +175,7 @@ static unsigned int next_differing(struct files_struct *files, struct files_stru
 			bits &= ~0UL << (fd - word);
 		for (; bits; bits &= bits - 1) {
 			found = word + __ffs(bits);
-			if (found >= end || !is_same(fdt, other, found))
+			if (found >= end || !is_same(fdt, other, found, view))
 				goto unlock;
 		}
 	}
@@ -179,13 +186,14 @@ unlock:
 	return min(found, end);
 }
 
-static unsigned int count_differing(struct files_struct *files, struct files_struct *model)
+static unsigned int count_differing(struct files_struct *files, struct files_struct *model,
+				    const struct lwc_files_view *view)
 {
 	const unsigned int end = max(table_size(files), table_size(model));
 	unsigned int fd, n = 0;
 
-	for (fd = next_differing(files, model, 0, end); fd < end;
-	     fd = next_differing(files, model, fd + 1, end))
+	for (fd = next_differing(files, model, view, 0, end); fd < end;
+	     fd = next_differing(files, model, view, fd + 1, end))
 		n++;
 	return n;
 }
@@ -214,9 +222,10 @@ static int grow(struct files_struct *files, struct files_struct *model)
 	return 0;
 }
 
-struct lwc_closing *lwc_files_reserve(struct files_struct *files, struct files_struct *model)
+struct lwc_closing *lwc_files_reserve(struct files_struct *files, struct files_struct *model,
+				      const struct lwc_files_view *view)
 {
-	const unsigned int n = count_differing(files, model);
+	const unsigned int n = count_differing(files, model, view);
 	/* One more for what grow() may leave. */
 	const unsigned int max = n + 1;
 	struct lwc_closing *closing;
@@ -322,27 +331,26 @@ static struct file *set_slot(struct files_struct *files, unsigned int fd, struct
 }
 
 void lwc_files_equalise(struct files_struct *files, struct files_struct *model,
-			lwc_files_filter keep, lwc_files_filter spare, const void *context,
-			struct lwc_closing *closing)
+			const struct lwc_files_view *view, struct lwc_closing *closing)
 {
 	const unsigned int end = table_size(files);
 	unsigned int fd;
 
 	if (!closing)
 		return;
-	for (fd = next_differing(files, model, 0, end); fd < end;
-	     fd = next_differing(files, model, fd + 1, end)) {
+	for (fd = next_differing(files, model, view, 0, end); fd < end;
+	     fd = next_differing(files, model, view, fd + 1, end)) {
 		bool wanted_flag = false, flag = false;
 		struct file *wanted = get_slot(model, fd, &wanted_flag);
 		struct file *now = get_slot(files, fd, &flag);
 		struct file *before;
 
-		if (wanted && keep && !keep(context, fd, wanted)) {
+		if (wanted && view->keep && !view->keep(view->context, fd, wanted)) {
 			fput(wanted);
 			wanted = NULL;
 		}
 		if ((now == wanted && (!now || flag == wanted_flag)) ||
-		    (!wanted && now && spare && spare(context, fd, now)) ||
+		    (!wanted && now && view->spare && view->spare(view->context, fd, now)) ||
 		    lwc_broken(DESCRIPTOR_NOT_RESTORED)) {
 			if (wanted)
 				fput(wanted);

@@ -28,6 +28,18 @@ typedef bool (*lwc_files_filter)(const void *context, unsigned int fd, struct fi
 struct files_struct *lwc_files_duplicate(lwc_files_filter keep, const void *context);
 
 /**
+ * struct lwc_files_view - what counts where one table is made equal to another
+ * @keep: which descriptors of the model count, NULL: all
+ * @spare: which descriptors stay where the model has nothing, NULL: none
+ * @context: handed to both, which may not sleep
+ */
+struct lwc_files_view {
+	lwc_files_filter keep;
+	lwc_files_filter spare;
+	const void *context;
+};
+
+/**
  * struct lwc_closing - files to be closed once no lock is held
  * @n: how many
  * @max: room for
@@ -43,27 +55,25 @@ struct lwc_closing {
  * lwc_files_reserve() - all memory that lwc_files_equalise() may need
  * @files: grows if it has to; no task uses it, but the current one may
  * @model: the other
+ * @view: what counts
  *
- * Return: what takes the files to be closed; NULL: the tables are the same;
+ * Return: what takes the files to be closed; NULL: nothing differs that counts;
  * or ERR_PTR(): -ENOMEM, -EMFILE.
  */
-struct lwc_closing *lwc_files_reserve(struct files_struct *files, struct files_struct *model);
+struct lwc_closing *lwc_files_reserve(struct files_struct *files, struct files_struct *model,
+				      const struct lwc_files_view *view);
 
 /**
  * lwc_files_equalise() - make one table equal to another, in place
- * @files: changed; what it has open and @model has not is taken out, unless
- *	@spare says that it stays
+ * @files: changed; what it has open and @model has not is taken out
  * @model: not changed
- * @keep: which descriptors of @model count, NULL: all
- * @spare: which descriptors of @files stay where @model has nothing, NULL: none
- * @context: handed to both
+ * @view: what counts
  * @closing: of lwc_files_reserve(); gets what is taken out
  *
  * Cannot fail. The table stays the same object.
  */
 void lwc_files_equalise(struct files_struct *files, struct files_struct *model,
-			lwc_files_filter keep, lwc_files_filter spare, const void *context,
-			struct lwc_closing *closing);
+			const struct lwc_files_view *view, struct lwc_closing *closing);
 
 /**
  * lwc_files_close() - close what was taken out of @files, free the list

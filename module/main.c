@@ -7,6 +7,7 @@
  */
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
+#include <linux/mmu_notifier.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/uaccess.h>
@@ -261,6 +262,8 @@ static void __exit lwc_exit(void)
 	/* The last module_put() is made in here: whoever made it is out by now. */
 	synchronize_rcu_tasks();
 	rcu_barrier();
+	/* What listened to address spaces is freed by a function in here. */
+	mmu_notifier_synchronize();
 }
 
 module_init(lwc_init);

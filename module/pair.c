@@ -155,6 +155,9 @@ static struct lwc_pair *pair_begin(struct mm_struct *mm, bool quiet)
 	side->mm = mm;
 	mmgrab(mm);
 	err = side_attach(side, mm);
+	/* A signal is waiting (mm_take_all_locks()): handle it, and again. */
+	if (err == -EINTR)
+		err = -ERESTARTNOINTR;
 	if (!err && lwc_mm_has_other_notifiers(mm, &side->track->notifier))
 		err = -EOPNOTSUPP;
 	if (err) {

@@ -147,8 +147,8 @@ enum lwc_frozen {
  *
  * Return: an mm with one user, or the errors of lwc_mm_duplicate(); then @pair
  * stays what it is. A duplicate that is frozen is only made with a pair: else
- * ERR_PTR(-ENOMEM), or -EOPNOTSUPP (others have page tables of their own for
- * @source: a guest of KVM).
+ * ERR_PTR(-ENOMEM), -EOPNOTSUPP (others have page tables of their own for
+ * @source: a guest of KVM), -ERESTARTNOINTR (a signal is to be handled first).
  */
 struct mm_struct *lwc_pair_duplicate(struct mm_struct *source, struct task_struct *owner,
 				     enum lwc_frozen frozen, bool quiet, struct lwc_pair **pair);

@@ -60,6 +60,9 @@ static bool is_living_snapshot(const void *unused, unsigned int fd, struct file 
 	return snapshot && descriptor->context->alive && snapshot->fd == fd;
 }
 
+/* What a snapshot's table has of the running one's. */
+static const struct lwc_files_view recorded = { .keep = is_no_snapshot };
+
 /* The point to come back to: here, as the system call returns. */
 static void record_place(struct lwc_snapshot *snapshot, struct lwc_event __user *event)
 {
@@ -168,7 +171,7 @@ static int rearm_locked(struct lwc_context *record, int fd, struct lwc_event __u
 	if (err)
 		return err;
 	lwc_transit_begin(thread);
-	*closing = lwc_files_reserve(record->files, current->files);
+	*closing = lwc_files_reserve(record->files, current->files, &recorded);
 	lwc_transit_end(thread);
 	if (IS_ERR(*closing))
 		return PTR_ERR(*closing);
@@ -177,7 +180,7 @@ static int rearm_locked(struct lwc_context *record, int fd, struct lwc_event __u
 		kvfree(*closing);
 		return err;
 	}
-	lwc_files_equalise(record->files, current->files, is_no_snapshot, NULL, NULL, *closing);
+	lwc_files_equalise(record->files, current->files, &recorded, *closing);
 	lwc_fs_equalise(record->fs, current->fs);
 	lwc_powers_update(&record->powers);
 	record_place(snapshot, event);
@@ -319,6 +322,10 @@ static int restore_mm(struct lwc_context *record, struct lwc_context *base, stru
 	return -ENOTRECOVERABLE;
 }
 
+/* What the running table has of a snapshot's, and besides. */
+static const struct lwc_files_view restored = { .spare = is_living_snapshot };
+static const struct lwc_files_view restored_without_inner = {};
+
 /* With the process's lock held. */
 static int rollback_locked(struct lwc_context *record, struct file *file,
 			   struct lwc_event *event,
@@ -345,7 +352,11 @@ static int rollback_locked(struct lwc_context *record, struct file *file,
 	err = lwc_powers_refused(&record->powers);
 	if (err)
 		return err;
-	*closing = lwc_files_reserve(current->files, record->files);
+	/* Those armed later live until nothing can fail any more, and go then. */
+	*closing = lwc_files_reserve(current->files, record->files,
+				     list_is_last(&snapshot->of_base,
+						  &thread->context->snapshots) ?
+				     &restored : &restored_without_inner);
 	if (IS_ERR(*closing))
 		return PTR_ERR(*closing);
 	err = restore_mm(record, thread->context, &mm);
@@ -356,8 +367,7 @@ static int rollback_locked(struct lwc_context *record, struct file *file,
 
 	/* From here on nothing fails. */
 	lwc_snapshots_doom(thread->context, snapshot, doomed);
-	lwc_files_equalise(current->files, record->files, NULL, is_living_snapshot, NULL,
-			   *closing);
+	lwc_files_equalise(current->files, record->files, &restored, *closing);
 	/* It may have been called by a duplicate of a descriptor that was closed. */
 	lwc_files_put_back(current->files, snapshot->fd, file);
 	lwc_fs_equalise(current->fs, record->fs);
