@@ -184,7 +184,7 @@ int lwc_context_fill(struct lwc_context *context, lwc_files_filter keep, const v
 	if (context->snapshot)
 		mm = duplicate_paired(context, context->snapshot->base);
 	else
-		mm = lwc_mm_duplicate(current->mm, context->process->leader);
+		mm = lwc_mm_duplicate(current->mm, context->process->leader, false);
 	if (IS_ERR(mm))
 		return PTR_ERR(mm);
 	context->mm = mm;

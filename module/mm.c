@@ -206,7 +206,7 @@ static int duplicate_vmas(struct mm_struct *mm, struct mm_struct *source)
 	return err;
 }
 
-static int duplicate_mappings(struct mm_struct *mm, struct mm_struct *source)
+static int duplicate_mappings(struct mm_struct *mm, struct mm_struct *source, bool frozen)
 {
 	int err = -EINTR;
 
@@ -227,11 +227,11 @@ static int duplicate_mappings(struct mm_struct *mm, struct mm_struct *source)
 
 	err = duplicate_vmas(mm, source);
 #ifdef CONFIG_KSM
-	if (!err && test_bit(MMF_VM_MERGEABLE, &source->flags))
+	if (!err && !frozen && test_bit(MMF_VM_MERGEABLE, &source->flags))
 		err = kernel_call(__ksm_enter)(mm);
 #endif
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
-	if (!err && test_bit(MMF_VM_HUGEPAGE, &source->flags))
+	if (!err && !frozen && test_bit(MMF_VM_HUGEPAGE, &source->flags))
 		kernel_call(__khugepaged_enter)(mm);
 #endif
 	mmap_write_unlock(mm);
@@ -254,7 +254,8 @@ void lwc_mm_copy_bounds(struct mm_struct *mm, struct mm_struct *source)
 	} while (then != now && !try_cmpxchg(&mm->flags, &now, then));
 }
 
-struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct *owner)
+struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct *owner,
+				   bool frozen)
 {
 	struct mm_struct *mm = kernel_call(mm_alloc)();
 	int err;
@@ -265,7 +266,7 @@ struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct 
 	mm->user_ns = get_user_ns(source->user_ns);
 	lwc_mm_set_owner(mm, owner);
 
-	err = duplicate_mappings(mm, source);
+	err = duplicate_mappings(mm, source, frozen);
 	if (err)
 		goto put_mm;
 	/* mmput() puts the module of mm->binfmt, so it is set only once got. */

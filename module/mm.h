@@ -15,6 +15,8 @@
  * @source: the current task's mm or one that no task runs in
  * @owner: the task that memory is charged to; the caller keeps a reference
  *	for as long as the result may name it
+ * @frozen: nothing will run in it, and neither KSM nor khugepaged may replace a
+ *	page that it shares: the other would own it alone, and nobody be told
  *
  * Ranges with MADV_DONTFORK are absent and those with MADV_WIPEONFORK zero in
  * the result; locked ranges are not locked, userfaultfd does not watch it and
@@ -23,7 +25,8 @@
  * Return: an mm with one user, or ERR_PTR(-ENOMEM), ERR_PTR(-EINTR) (the task
  * is being killed).
  */
-struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct *owner);
+struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct *owner,
+				   bool frozen);
 
 /**
  * lwc_mm_copy_bounds() - what is no mapping: brk, arguments, flags and the like

@@ -4,7 +4,7 @@
  *
  * The notifier's functions are called in the middle of faults and of reclaim,
  * with the locks of both held: they must never sleep, take a lock but the
- * track's, or fail.
+ * track's, or fail. (In the middle of a fork they may take those of page tables.)
  */
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -12,6 +12,7 @@
 #include "kernel/compat.h"
 #include "mm.h"
 #include "pair.h"
+#include "sync.h"
 
 static struct lwc_track *track_of(struct mmu_notifier *notifier)
 {
@@ -47,12 +48,26 @@ static bool is_harmless(const struct mmu_notifier_range *range)
 	       range->event == MMU_NOTIFY_SOFT_DIRTY;
 }
 
+/*
+ * Is the range about to be shared with a duplicate, by us or by fork()? A page
+ * whose marks were cleared must not be: MADV_FREE by one who shares it would
+ * have reclaim drop a page that is clean for all others too. Others who write-protect
+ * pages do not hold the lock.
+ */
+static bool is_duplication(const struct mmu_notifier_range *range)
+{
+	return range->event == MMU_NOTIFY_PROTECTION_PAGE &&
+	       lwc_holds_mmap_lock(range->mm);
+}
+
 static int invalidate_start(struct mmu_notifier *notifier, const struct mmu_notifier_range *range)
 {
 	struct lwc_track *track = track_of(notifier);
 	struct lwc_side *side;
 	bool equaliser;
 
+	if (is_duplication(range))
+		lwc_mark_written(range->mm, range->start, range->end);
 	if (is_harmless(range))
 		return 0;
 	spin_lock(&track->lock);
@@ -204,7 +219,7 @@ struct mm_struct *lwc_pair_duplicate(struct mm_struct *source, struct task_struc
 	/* Where the duplicate is not frozen it can do without. */
 	if (IS_ERR(made) && frozen == LWC_DUPLICATE_FROZEN)
 		return ERR_CAST(made);
-	mm = lwc_mm_duplicate(source, owner);
+	mm = lwc_mm_duplicate(source, owner, frozen == LWC_DUPLICATE_FROZEN);
 	if (IS_ERR(mm))
 		goto free_pair;
 	/* Nothing has run in the duplicate yet. */
@@ -256,6 +271,13 @@ struct lwc_table *lwc_pair_table(struct lwc_pair *pair, unsigned long address)
 	}
 	list_add_tail(&table->of_pair, &pair->tables);
 	return table;
+}
+
+void lwc_pair_forget_table(struct lwc_pair *pair, struct lwc_table *table)
+{
+	xa_erase(&pair->index, table->address >> PMD_SHIFT);
+	list_del(&table->of_pair);
+	kfree(table);
 }
 
 unsigned int lwc_side_take_notes(struct lwc_side *side, bool *lost)

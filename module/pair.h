@@ -177,6 +177,11 @@ void lwc_pair_free(struct lwc_pair *pair);
 struct lwc_table *lwc_pair_table(struct lwc_pair *pair, unsigned long address);
 
 /**
+ * lwc_pair_forget_table() - there is nothing to know of it
+ */
+void lwc_pair_forget_table(struct lwc_pair *pair, struct lwc_table *table);
+
+/**
  * lwc_side_take_notes() - what happened since the last time
  * @side: with a track; its notes are now in @side->spare
  * @lost: set where there were too many

@@ -249,31 +249,33 @@ static int split_huge(struct sync *sync, unsigned int role, unsigned long addres
  * Locks the page table of @address, if there is one. Tables of files' ranges
  * may be taken away under their own lock alone, after a grace period.
  */
-static void lock_table(struct sync *sync, unsigned int role, pmd_t *pmd, unsigned long address)
+static pte_t *lock_table(struct mm_struct *mm, pmd_t *pmd, unsigned long address,
+			 unsigned int subclass, spinlock_t **lock)
 {
+	pte_t *table = NULL;
 	pmd_t value;
 
-	sync->pte[role] = NULL;
-	sync->lock[role] = NULL;
+	*lock = NULL;
 	if (!pmd)
-		return;
+		return NULL;
 	rcu_read_lock();
 	for (;;) {
 		value = READ_ONCE(*pmd);
 		if (pmd_none(value) || is_huge(value) || pmd_bad(value))
 			break;
-		sync->lock[role] = pte_lockptr(mm_of(sync, role), &value);
-		spin_lock_nested(sync->lock[role], role);
+		*lock = pte_lockptr(mm, &value);
+		spin_lock_nested(*lock, subclass);
 		if (likely(pmd_val(value) == pmd_val(READ_ONCE(*pmd)))) {
-			sync->pte[role] = pte_offset_kernel(&value, address & PMD_MASK);
-			/* Sparse cannot see that unlock_tables() lets it go. */
-			__release(sync->lock[role]);
+			table = pte_offset_kernel(&value, address & PMD_MASK);
+			/* Sparse cannot see where it is let go. */
+			__release(*lock);
 			break;
 		}
-		spin_unlock(sync->lock[role]);
-		sync->lock[role] = NULL;
+		spin_unlock(*lock);
+		*lock = NULL;
 	}
 	rcu_read_unlock();
+	return table;
 }
 
 static void unlock_tables(struct sync *sync)
@@ -299,8 +301,9 @@ static int lock_tables(struct sync *sync, unsigned long address)
 		    split_huge(sync, role, address, pmd[role]))
 			return -EAGAIN;
 	}
-	lock_table(sync, DST, pmd[DST], address);
-	lock_table(sync, SRC, pmd[SRC], address);
+	for (role = DST; role <= SRC; role++)
+		sync->pte[role] = lock_table(mm_of(sync, role), pmd[role], address, role,
+					     &sync->lock[role]);
 	return 0;
 }
 
@@ -424,14 +427,15 @@ static void copy_to_kept(struct sync *sync, unsigned long address, unsigned int 
 {
 	unsigned int role;
 
+	/* First, so that what is written from now on by who has it pinned is marked. */
+	if (own && sync->side[SRC]->track)
+		mark_clean(sync, SRC, address, &sync->pte[SRC][i], own);
 	if (from)
 		copy_highpage(to, from);
 	else
 		clear_highpage(to);
 	sync->copied++;
 	mark_clean(sync, DST, address, &sync->pte[DST][i], to);
-	if (own && sync->side[SRC]->track)
-		mark_clean(sync, SRC, address, &sync->pte[SRC][i], own);
 	for (role = DST; role <= SRC; role++) {
 		if (sync->others[role])
 			lwc_side_note_others(sync->side[role], address, address + PAGE_SIZE);
@@ -453,10 +457,13 @@ static void account(struct sync *sync, const struct lwc_table *table, unsigned i
 	const bool dst = is_counted(entry(sync, DST, i)), src = is_counted(entry(sync, SRC, i));
 	bool dst_was = test_bit(i, table->kept[d]), src_was = test_bit(i, table->kept[s]);
 
-	/* Of one that is not kept both had one or neither; one taken out is noted. */
+	/*
+	 * Of one that is not kept both had one or neither; one taken out is noted,
+	 * unless nobody listens.
+	 */
 	if (!dst_was && !src_was) {
-		dst_was = (dst || test_bit(i, table->noted[d])) &&
-			  (src || test_bit(i, table->noted[s]));
+		dst_was = (dst || test_bit(i, table->noted[d]) || !sync->side[DST]->track) &&
+			  (src || test_bit(i, table->noted[s]) || !sync->side[SRC]->track);
 		src_was = dst_was;
 	}
 	sync->delta[DST] += dst - dst_was;
@@ -671,6 +678,9 @@ static int sync_tables(struct sync *sync)
 		err = sync_table(sync, table);
 		if (err)
 			return err;
+		if (bitmap_empty(table->kept[0], PTRS_PER_PTE) &&
+		    bitmap_empty(table->kept[1], PTRS_PER_PTE))
+			lwc_pair_forget_table(sync->pair, table);
 	}
 	return 0;
 }
@@ -795,6 +805,14 @@ static int compare_all(struct sync *sync)
 		wiped = vma->vm_flags & VM_WIPEONFORK;
 		for (address = vma->vm_start; address < vma->vm_end; address = next) {
 			next = min((address & PMD_MASK) + PMD_SIZE, vma->vm_end);
+			if (fatal_signal_pending(current))
+				return -EAGAIN;
+			/* A program may reserve far more than it ever touches. */
+			if (!find_pmd(mm_of(sync, DST), address) &&
+			    !find_pmd(mm_of(sync, SRC), address)) {
+				next = min((address & PUD_MASK) + PUD_SIZE, vma->vm_end);
+				continue;
+			}
 			if (!wiped && is_same_huge(sync, address))
 				continue;
 			err = compare_table(sync, address, next, wiped);
@@ -875,6 +893,9 @@ static int equalise(struct sync *sync, bool quiet)
 	for (role = DST; role <= SRC; role++) {
 		if (sync->side[role]->track)
 			now[role] = lwc_anonymous_pages(mm_of(sync, role));
+		/* Of two that share a merged page one may get another, unseen, by swap. */
+		if (test_bit(MMF_VM_MERGEABLE, &mm_of(sync, role)->flags))
+			trusted = false;
 		/* Pages that reclaim is moving count in neither. */
 		trusted = trusted && lwc_side_is_undisturbed(sync->side[role]);
 	}
@@ -919,8 +940,34 @@ int lwc_pair_equalise(struct lwc_pair *pair, struct mm_struct *to, bool quiet)
 		settled &= lwc_side_settle(sync.side[role]);
 	}
 	this_cpu_add(lwc_stats.pages_copied, sync.copied);
-	pair->trusted = settled;
+	pair->trusted = settled && !err;
 	mmap_write_unlock(mm_of(&sync, SRC));
 	mmap_write_unlock(mm_of(&sync, DST));
 	return err;
+}
+
+void lwc_mark_written(struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	unsigned long address, next;
+	spinlock_t *lock;
+	pte_t *table;
+
+	for (address = start; address < end; address = next) {
+		next = min((address & PMD_MASK) + PMD_SIZE, end);
+		table = lock_table(mm, find_pmd(mm, address), address, 0, &lock);
+		if (!table)
+			continue;
+		for (; address < next; address += PAGE_SIZE) {
+			pte_t *ptep = &table[pte_index(address)];
+			pte_t old = READ_ONCE(*ptep);
+
+			if (!anonymous_page(old) || pte_dirty(old))
+				continue;
+			while (!try_cmpxchg(&ptep->pte, &old.pte, pte_val(pte_mkdirty(old))))
+				cpu_relax();
+		}
+		__acquire(lock);
+		spin_unlock(lock);
+		cond_resched();
+	}
 }

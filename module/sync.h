@@ -23,4 +23,12 @@ struct lwc_pair;
  */
 int lwc_pair_equalise(struct lwc_pair *pair, struct mm_struct *to, bool quiet);
 
+/**
+ * lwc_mark_written() - make the entries of all anonymous pages dirty
+ * @mm: its mmap lock is held for writing
+ * @start: first address
+ * @end: behind the last
+ */
+void lwc_mark_written(struct mm_struct *mm, unsigned long start, unsigned long end);
+
 #endif /* LWC_SYNC_H */

@@ -210,6 +210,13 @@ static inline bool lwc_mm_has_other_notifiers(const struct mm_struct *mm,
 	       READ_ONCE(ours->hlist.next) || READ_ONCE(subscriptions->has_itree);
 }
 
+/* Does the current task hold @mm's mmap lock for writing? */
+static inline bool lwc_holds_mmap_lock(struct mm_struct *mm)
+{
+	/* The lowest bits are flags, and set where it is held for reading. */
+	return atomic_long_read(&mm->mmap_lock.owner) == (long)current;
+}
+
 /* Page counts of @mm that this task still holds back, before it leaves @mm. */
 static inline void lwc_settle_rss(struct mm_struct *mm)
 {
