@@ -949,7 +949,7 @@ int lwc_pair_equalise(struct lwc_pair *pair, struct mm_struct *to, bool quiet)
 void lwc_mark_written(struct mm_struct *mm, unsigned long start, unsigned long end)
 {
 	unsigned long address, next;
-	spinlock_t *lock;
+	spinlock_t *lock; /* of the page table */
 	pte_t *table;
 
 	for (address = start; address < end; address = next) {
