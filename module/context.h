@@ -168,8 +168,8 @@ bool lwc_context_is_quiet(const struct lwc_context *context);
 
 /**
  * lwc_context_fill() - give a new context duplicates of all that the task has
- * @context: of lwc_context_new(); a snapshot's record is
- *	paired with the context that the task is in
+ * @context: of lwc_context_new(); a snapshot's record is paired with the
+ *	context that the task is in
  * @keep: which descriptors
  * @view: handed to @keep
  *
@@ -177,9 +177,6 @@ bool lwc_context_is_quiet(const struct lwc_context *context);
  * what it has got then is put when it is buried.
  */
 int lwc_context_fill(struct lwc_context *context, lwc_files_filter keep, const void *view);
-
-/* The rare part of the next. */
-int lwc_context_adopt(struct lwc_context *context);
 
 /**
  * lwc_context_refill_mm() - its address space becomes what the task's is now
@@ -196,6 +193,9 @@ int lwc_context_adopt(struct lwc_context *context);
  */
 int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model,
 			  struct mm_struct **old_mm);
+
+/* The rare part of the next. */
+int lwc_context_adopt(struct lwc_context *context);
 
 /**
  * lwc_context_settle() - is the current task's table the context's?

@@ -42,6 +42,13 @@ void lwc_mm_copy_bounds(struct mm_struct *mm, struct mm_struct *source);
  */
 bool lwc_mm_lacks_duplicate(struct mm_struct *mm);
 
+/**
+ * lwc_mm_has_state_of_its_own() - the same of what is no mapping
+ *
+ * AIO contexts, a promise to lock what is mapped later.
+ */
+bool lwc_mm_has_state_of_its_own(const struct mm_struct *mm);
+
 /* The rare part of the next. */
 void lwc_mm_set_owner(struct mm_struct *mm, struct task_struct *owner);
 
@@ -83,13 +90,6 @@ static inline void lwc_mm_enter_irqs_off(struct mm_struct *next)
 	kernel_call(membarrier_update_current_mm)(next);
 	kernel_call(switch_mm_irqs_off)(before, next, current);
 }
-
-/**
- * lwc_mm_has_state_of_its_own() - the same of what is no mapping
- *
- * AIO contexts, a promise to lock what is mapped later.
- */
-bool lwc_mm_has_state_of_its_own(const struct mm_struct *mm);
 
 /**
  * lwc_mm_enter() - the current task goes on in @next

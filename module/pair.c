@@ -298,16 +298,21 @@ unsigned int lwc_side_take_notes(struct lwc_side *side, bool *lost)
 	return n;
 }
 
+/* With the track's lock held. */
+static bool is_undisturbed(const struct lwc_side *side)
+{
+	return !side->track->running && side->track->begun == side->begun;
+}
+
 bool lwc_side_is_undisturbed(struct lwc_side *side)
 {
-	struct lwc_track *track = side->track;
 	bool undisturbed;
 
-	if (!track)
+	if (!side->track)
 		return true;
-	spin_lock(&track->lock);
-	undisturbed = !track->running && track->begun == side->begun;
-	spin_unlock(&track->lock);
+	spin_lock(&side->track->lock);
+	undisturbed = is_undisturbed(side);
+	spin_unlock(&side->track->lock);
 	return undisturbed;
 }
 
@@ -319,8 +324,8 @@ bool lwc_side_settle(struct lwc_side *side)
 	if (!track)
 		return true;
 	side->base = lwc_anonymous_pages(side->mm);
-	undisturbed = lwc_side_is_undisturbed(side);
 	spin_lock(&track->lock);
+	undisturbed = is_undisturbed(side);
 	side->busy = false;
 	track->equaliser = NULL;
 	spin_unlock(&track->lock);

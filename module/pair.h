@@ -209,12 +209,4 @@ bool lwc_side_settle(struct lwc_side *side);
  */
 void lwc_side_note_others(struct lwc_side *side, unsigned long start, unsigned long end);
 
-/**
- * lwc_pair_other() - the other of two sides
- */
-static inline struct lwc_side *lwc_pair_other(struct lwc_pair *pair, struct lwc_side *side)
-{
-	return side == &pair->side[0] ? &pair->side[1] : &pair->side[0];
-}
-
 #endif /* LWC_PAIR_H */

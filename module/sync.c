@@ -442,14 +442,6 @@ static void copy_to_kept(struct sync *sync, unsigned long address, unsigned int 
 	}
 }
 
-static void set_kept(struct lwc_table *table, unsigned int index, unsigned int i, bool on)
-{
-	if (on)
-		__set_bit(i, table->kept[index]);
-	else
-		__clear_bit(i, table->kept[index]);
-}
-
 /* What a page accounts for in the sums; before anything is changed. */
 static void account(struct sync *sync, const struct lwc_table *table, unsigned int i)
 {
@@ -482,7 +474,7 @@ static enum need sync_page(struct sync *sync, struct lwc_table *table, unsigned 
 	const bool kept = test_bit(i, table->kept[d]) || test_bit(i, table->kept[s]);
 	pte_t dst = entry(sync, DST, i), src = entry(sync, SRC, i);
 	struct page *to, *from = NULL, *own;
-	const struct vm_area_struct *vma;
+	struct vm_area_struct *vma;
 	bool wiped = false;
 
 	if (sync->pair->wipes) {
@@ -492,8 +484,8 @@ static enum need sync_page(struct sync *sync, struct lwc_table *table, unsigned 
 	if (wiped)
 		src = __pte(0);
 	if (is_shared(dst, src)) {
-		set_kept(table, d, i, false);
-		set_kept(table, s, i, false);
+		__assign_bit(i, table->kept[d], false);
+		__assign_bit(i, table->kept[s], false);
 		sync->pair->n_kept -= kept;
 		return NOTHING;
 	}
@@ -519,13 +511,13 @@ static enum need sync_page(struct sync *sync, struct lwc_table *table, unsigned 
 		if (!vma)
 			return DROP_DST;
 		/* Once it is present in the source, its content is known here. */
-		if (!vma_is_anonymous((struct vm_area_struct *)vma))
+		if (!vma_is_anonymous(vma))
 			return last == FAULT_SRC ? DROP_DST : FAULT_SRC;
 	}
 
 	copy_to_kept(sync, address, i, to, from, own);
-	set_kept(table, d, i, true);
-	set_kept(table, s, i, own);
+	__assign_bit(i, table->kept[d], true);
+	__assign_bit(i, table->kept[s], own);
 	sync->pair->n_kept += !kept;
 	return NOTHING;
 }
@@ -687,11 +679,6 @@ static int sync_tables(struct sync *sync)
 
 /* Notes */
 
-static void set_range(unsigned long *bits, unsigned int from, unsigned int to)
-{
-	bitmap_set(bits, from, to - from);
-}
-
 /* Marks in the tables what the notes of one side say. */
 static int mark_noted(struct sync *sync, unsigned int role, const struct lwc_note *note)
 {
@@ -709,8 +696,8 @@ static int mark_noted(struct sync *sync, unsigned int role, const struct lwc_not
 		table = lwc_pair_table(sync->pair, address);
 		if (!table)
 			return -EAGAIN;
-		set_range(table->noted[sync->index[role]], pte_index(address),
-			  pte_index(address) + ((next - address) >> PAGE_SHIFT));
+		bitmap_set(table->noted[sync->index[role]], pte_index(address),
+			   (next - address) >> PAGE_SHIFT);
 	}
 	return 0;
 }
@@ -778,11 +765,8 @@ static int compare_table(struct sync *sync, unsigned long start, unsigned long e
 	return 0;
 }
 
-static bool is_same_huge(struct sync *sync, unsigned long address)
+static bool is_same_huge(pmd_t *dst, pmd_t *src)
 {
-	pmd_t *dst = find_pmd(mm_of(sync, DST), address);
-	pmd_t *src = find_pmd(mm_of(sync, SRC), address);
-
 	return dst && src && pmd_trans_huge(READ_ONCE(*dst)) && pmd_trans_huge(READ_ONCE(*src)) &&
 	       pmd_present(READ_ONCE(*dst)) && pmd_pfn(READ_ONCE(*dst)) == pmd_pfn(READ_ONCE(*src));
 }
@@ -792,6 +776,7 @@ static int compare_all(struct sync *sync)
 	MA_STATE(mas, &mm_of(sync, DST)->mm_mt, 0, 0);
 	struct vm_area_struct *vma, *other;
 	unsigned long address, next;
+	pmd_t *dst, *src;
 	bool wiped;
 	int err;
 
@@ -808,12 +793,13 @@ static int compare_all(struct sync *sync)
 			if (fatal_signal_pending(current))
 				return -EAGAIN;
 			/* A program may reserve far more than it ever touches. */
-			if (!find_pmd(mm_of(sync, DST), address) &&
-			    !find_pmd(mm_of(sync, SRC), address)) {
+			dst = find_pmd(mm_of(sync, DST), address);
+			src = find_pmd(mm_of(sync, SRC), address);
+			if (!dst && !src) {
 				next = min((address & PUD_MASK) + PUD_SIZE, vma->vm_end);
 				continue;
 			}
-			if (!wiped && is_same_huge(sync, address))
+			if (!wiped && is_same_huge(dst, src))
 				continue;
 			err = compare_table(sync, address, next, wiped);
 			if (err)
@@ -850,7 +836,7 @@ static bool sum_is_right(const struct sync *sync, const long *now)
 static bool is_overdue(const struct lwc_pair *pair)
 {
 	const unsigned long duplicate = COST_DUPLICATE +
-		lwc_anonymous_pages(pair->side[0].mm) * COST_DUPLICATE_PAGE;
+		pair->side[0].base * COST_DUPLICATE_PAGE;
 
 	return pair->idle * COST_IDLE_PAGE > duplicate ||
 	       pair->n_kept > READ_ONCE(max_kept_pages);
