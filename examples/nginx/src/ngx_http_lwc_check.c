@@ -47,6 +47,8 @@ static const char *ngx_http_lwc_check_files(ngx_http_request_t *r,
     ngx_http_lwc_reply_t *reply, ngx_uint_t n);
 static const char *ngx_http_lwc_check_file(ngx_http_request_t *r,
     ngx_http_lwc_file_t *want, ngx_file_t *file);
+static ngx_uint_t ngx_http_lwc_is_word(u_char *data, size_t len,
+    const char *word);
 static ngx_uint_t ngx_http_lwc_is_text(u_char *p, uint64_t len);
 
 
@@ -306,6 +308,14 @@ ngx_http_lwc_check_header(ngx_http_lwc_seen_t *seen, ngx_http_lwc_record_t *rec,
 }
 
 
+static ngx_uint_t
+ngx_http_lwc_is_word(u_char *data, size_t len, const char *word)
+{
+    return len == ngx_strlen(word)
+           && ngx_strncasecmp(data, (u_char *) word, len) == 0;
+}
+
+
 /*
  * Headers that say where the response ends are nginx's to send. Of these a
  * handler may only repeat the length that it gave nginx as a number, where
@@ -323,10 +333,7 @@ ngx_http_lwc_check_framing(ngx_http_lwc_seen_t *seen,
     value = data + rec->arg + 1;
     len = rec->len - rec->arg - 1;
 
-    is_length = (rec->arg == sizeof("Content-Length") - 1
-                 && ngx_strncasecmp(data, (u_char *) "Content-Length",
-                                    rec->arg)
-                    == 0);
+    is_length = ngx_http_lwc_is_word(data, rec->arg, "Content-Length");
 
     if (is_length != (rec->type == NGX_HTTP_LWC_HEADER
                       && rec->flags == NGX_HTTP_LWC_ROLE_CONTENT_LENGTH))
@@ -341,19 +348,15 @@ ngx_http_lwc_check_framing(ngx_http_lwc_seen_t *seen,
         return (seen->length >= 0) ? NULL : "a length that is none";
     }
 
-    if (rec->arg == sizeof("Transfer-Encoding") - 1
-        && ngx_strncasecmp(data, (u_char *) "Transfer-Encoding", rec->arg) == 0)
-    {
+    if (ngx_http_lwc_is_word(data, rec->arg, "Transfer-Encoding")) {
         return "a transfer encoding";
     }
 
     /* a proxy drops the headers that are named there */
 
-    if (rec->arg == sizeof("Connection") - 1
-        && ngx_strncasecmp(data, (u_char *) "Connection", rec->arg) == 0
-        && !(len == 5 && ngx_strncasecmp(value, (u_char *) "close", 5) == 0)
-        && !(len == 10
-             && ngx_strncasecmp(value, (u_char *) "keep-alive", 10) == 0))
+    if (ngx_http_lwc_is_word(data, rec->arg, "Connection")
+        && !ngx_http_lwc_is_word(value, len, "close")
+        && !ngx_http_lwc_is_word(value, len, "keep-alive"))
     {
         return "a connection header of unknown meaning";
     }
