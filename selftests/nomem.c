@@ -40,6 +40,13 @@ do {									\
 		SKIP(return, "needs fault injection, and root");	\
 } while (0)
 
+/* In a child: what injection() has opened is the parent's. */
+#define INJECTION_OF_CHILD()						\
+do {									\
+	close(nth);							\
+	ASSERT_TRUE(injection());					\
+} while (0)
+
 /* The n-th allocation of this thread from now on fails. */
 static void fail(int n)
 {
@@ -330,9 +337,7 @@ LWC_TEST(request)
 			int fds;
 			long r;
 
-			/* The number above is the parent's. */
-			close(nth);
-			ASSERT_TRUE(injection());
+			INJECTION_OF_CHILD();
 			fds = open_descriptors();
 			fail(n);
 			r = lwc_request_run(&rq, nothing, NULL, NULL);
@@ -374,9 +379,7 @@ LWC_TEST(rollback)
 			long r;
 			int i;
 
-			/* The number above is the parent's. */
-			close(nth);
-			ASSERT_TRUE(injection());
+			INJECTION_OF_CHILD();
 			ASSERT_EQ(0, lwc_snapshot(-1, 0, &ev));
 			if (ev.reason == LWC_EV_ROLLBACK) {
 				shm[1] = failed();

@@ -11,32 +11,6 @@
 
 #include "test.h"
 
-/*
- * SNAPSHOT(snap) takes one and says which round this is: 0 after the snapshot,
- * then 1, 2 ... after each rollback to it.
- */
-#define SNAPSHOT(snap)							\
-({									\
-	struct lwc_event __ev;						\
-	int __r;							\
-	shm[100] = -1;							\
-	__r = lwc_snapshot(-1, 0, &__ev);				\
-	ASSERT_EQ(0, __r);						\
-	(snap) = __ev.created;						\
-	EXPECT_EQ(shm[100] < 0 ? LWC_EV_CREATED : LWC_EV_ROLLBACK, __ev.reason); \
-	EXPECT_EQ(-1, __ev.caller);					\
-	++shm[100];							\
-})
-
-/* Does not come back. */
-#define ROLLBACK(snap, arg)						\
-do {									\
-	int __r = lwc_rollback(snap, arg);				\
-	TH_LOG("rollback: %s", strerror(-__r));				\
-	_metadata->passed = 0;						\
-	_exit(96);							\
-} while (0)
-
 LWC_TEST(returns_again)
 {
 	struct lwc_event ev;

@@ -10,24 +10,6 @@
 
 #include "test.h"
 
-/* Round 0 after the snapshot, then 1, 2 ... after each rollback. */
-#define SNAPSHOT(snap)							\
-({									\
-	struct lwc_event __ev;						\
-	shm[100] = -1;							\
-	ASSERT_EQ(0, lwc_snapshot(-1, 0, &__ev));			\
-	(snap) = __ev.created;						\
-	++shm[100];							\
-})
-
-#define ROLLBACK(snap)							\
-do {									\
-	int __r = lwc_rollback(snap, 0);				\
-	TH_LOG("rollback: %s", strerror(-__r));				\
-	_metadata->passed = 0;						\
-	_exit(96);							\
-} while (0)
-
 /* Is every byte of the @n pages at @p the value @v? */
 static bool is_all(const char *p, size_t n, char v)
 {
@@ -52,7 +34,7 @@ LWC_TEST(written_in_each_round)
 	}
 	memset(p, 2 + round, 40 * PAGE);
 	if (round < 6)
-		ROLLBACK(snap);
+		ROLLBACK(snap, 0);
 }
 
 /* Written in some rounds and left alone in others. */
@@ -69,7 +51,7 @@ LWC_TEST(written_now_and_then)
 			memset(p + i * PAGE, 2 + round, PAGE);
 	}
 	if (round < 40)
-		ROLLBACK(snap);
+		ROLLBACK(snap, 0);
 }
 
 /* No notifier tells of a page that is made where none was. */
@@ -87,7 +69,7 @@ LWC_TEST(made_where_none_was)
 	for (i = 1; i < 5 + 3 * (round + 1); i++)
 		p[i * 7 * PAGE] = round + 1;
 	if (round < 20)
-		ROLLBACK(snap);
+		ROLLBACK(snap, 0);
 }
 
 /* One page goes as another comes: the sum alone would not tell. */
@@ -103,7 +85,7 @@ LWC_TEST(one_goes_as_another_comes)
 	ASSERT_EQ(0, madvise(p + (round % 8) * PAGE, PAGE, MADV_DONTNEED));
 	p[(8 + round % 8) * PAGE] = 1;
 	if (round < 20)
-		ROLLBACK(snap);
+		ROLLBACK(snap, 0);
 }
 
 LWC_TEST(mappings_that_change_each_round)
@@ -138,7 +120,7 @@ LWC_TEST(mappings_that_change_each_round)
 	}
 	memset(p + 16 * PAGE, 3, 16 * PAGE);
 	if (round < 24)
-		ROLLBACK(snap);
+		ROLLBACK(snap, 0);
 	ASSERT_EQ(0, mprotect(p, 8 * PAGE, PROT_READ | PROT_WRITE));
 	memset(p, 4, PAGE);
 }
@@ -157,7 +139,7 @@ LWC_TEST(private_pages_of_a_file)
 	EXPECT_TRUE(is_all(p + 2 * PAGE, 6, 0));
 	memset(p + (round % 4) * PAGE, 2, 4 * PAGE);
 	if (round < 12)
-		ROLLBACK(snap);
+		ROLLBACK(snap, 0);
 }
 
 /* More than what fits among the notes. */
@@ -175,7 +157,7 @@ LWC_TEST(thousands_of_pages)
 	for (i = n - 1; i >= 0; i -= 1 + round % 3)
 		p[i * PAGE] = 2;
 	if (round < 4)
-		ROLLBACK(snap);
+		ROLLBACK(snap, 0);
 }
 
 /* Dirty marks are the address space's, and there are two that ask for them. */
@@ -201,10 +183,10 @@ LWC_TEST(snapshot_in_a_snapshot)
 	EXPECT_TRUE(is_all(p + 4 * PAGE, 4, 1));
 	memset(p + 2 * PAGE, 3 + again, 4 * PAGE);
 	if (again < 4)
-		ROLLBACK(inner);
+		ROLLBACK(inner, 0);
 	shm[100]++;
 	if (round < 4)
-		ROLLBACK(outer);
+		ROLLBACK(outer, 0);
 }
 
 /* A child has the pages too, and what it sees is its own. */
@@ -236,7 +218,7 @@ LWC_TEST(forked_children)
 	memset(p + 4 * PAGE, 3 + round, 8 * PAGE);
 	memset(p, 2, 4 * PAGE);
 	if (round < 5)
-		ROLLBACK(snap);
+		ROLLBACK(snap, 0);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 }
@@ -264,7 +246,7 @@ LWC_TEST(written_by_another_process)
 	EXPECT_EQ(0, status);
 	EXPECT_EQ('w', p[PAGE + 8]);
 	if (round < 6)
-		ROLLBACK(snap);
+		ROLLBACK(snap, 0);
 }
 
 /* Both the server and the context that it renews write, and not the same. */
@@ -320,7 +302,7 @@ LWC_TEST(costs_what_was_written)
 	for (i = 0; i < written; i++)
 		p[i * (n / written) * PAGE] = round;
 	if (round < 10 + rounds)
-		ROLLBACK(snap);
+		ROLLBACK(snap, 0);
 	/* And those of the stack and of the program's data. */
 	EXPECT_LE(written * rounds, counter("pages_copied") - shm[0]);
 	EXPECT_GE((written + 20) * rounds, counter("pages_copied") - shm[0]);
@@ -367,7 +349,7 @@ LWC_TEST(bound_on_kept_pages)
 	if (round == 1)
 		shm[1] = counter("duplicates");
 	if (round < 6)
-		ROLLBACK(snap);
+		ROLLBACK(snap, 0);
 	EXPECT_EQ(0, set_parameter("max_kept_pages", shm[3]));
 	EXPECT_LE(3, counter("duplicates") - shm[1]);
 }
