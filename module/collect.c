@@ -32,6 +32,8 @@ static void visit_named(const struct lwc_context *context, void (*visit)(struct 
 	const struct lwc_snapshot *snapshot;
 
 	lwc_files_visit(context->files, lwc_descriptor_visit, visit);
+	if (context->kept)
+		lwc_files_visit(context->kept->files, lwc_descriptor_visit, visit);
 	list_for_each_entry(snapshot, &context->snapshots, of_base)
 		lwc_files_visit(snapshot->record->files, lwc_descriptor_visit, visit);
 }

@@ -111,6 +111,15 @@ struct lwc_context *lwc_context_root(struct lwc_process *process)
 	return context;
 }
 
+struct lwc_context *lwc_context_record(struct lwc_process *process)
+{
+	struct lwc_context *record = context_alloc(process);
+
+	if (record)
+		record->frozen = true;
+	return record;
+}
+
 /* Room for one more in the process and for the user, to be uncharged. */
 static int charge(struct lwc_process *process, kuid_t user)
 {
@@ -149,47 +158,48 @@ struct lwc_context *lwc_context_new(struct lwc_process *process, struct list_hea
 	return context;
 }
 
-/* A duplicate of the current task's mm, which is in @model. */
+/* A duplicate of @model's mm for @context. */
 static struct mm_struct *duplicate_paired(struct lwc_context *context,
 					  const struct lwc_context *model)
 {
 	bool lacks;
 
-	if (context->snapshot) {
-		mmap_read_lock(current->mm);
-		lacks = lwc_mm_lacks_duplicate(current->mm);
-		mmap_read_unlock(current->mm);
+	if (context->frozen) {
+		mmap_read_lock(model->mm);
+		lacks = lwc_mm_lacks_duplicate(model->mm);
+		mmap_read_unlock(model->mm);
 		if (lacks)
 			return ERR_PTR(-EOPNOTSUPP);
 	}
-	return lwc_pair_duplicate(current->mm, context->process->leader,
-				  context->snapshot ? LWC_DUPLICATE_FROZEN : LWC_NONE_FROZEN,
+	return lwc_pair_duplicate(model->mm, context->process->leader,
+				  context->frozen ? LWC_DUPLICATE_FROZEN : LWC_NONE_FROZEN,
 				  lwc_context_is_quiet(model), &context->pair);
 }
 
-int lwc_context_fill(struct lwc_context *context, lwc_files_filter keep, const void *view)
+int lwc_context_fill(struct lwc_context *context, struct lwc_context *model,
+		     lwc_files_filter keep, const void *view)
 {
 	struct files_struct *files;
 	struct mm_struct *mm;
 
 	context->owned = true;
-	context->fs = kernel_call(copy_fs_struct)(current->fs);
+	context->fs = kernel_call(copy_fs_struct)(model->fs);
 	if (!context->fs)
 		return -ENOMEM;
-	files = lwc_files_duplicate(keep, view);
+	files = lwc_files_duplicate(model->files, keep, view);
 	if (IS_ERR(files))
 		return PTR_ERR(files);
 	context->files = files;
 	/* The first renew makes a pair of a context and its creator. */
-	if (context->snapshot)
-		mm = duplicate_paired(context, context->snapshot->base);
+	if (context->frozen)
+		mm = duplicate_paired(context, model);
 	else
-		mm = lwc_mm_duplicate(current->mm, context->process->leader, false);
+		mm = lwc_mm_duplicate(model->mm, context->process->leader, false);
 	if (IS_ERR(mm))
 		return PTR_ERR(mm);
 	context->mm = mm;
 	mmgrab(mm);
-	lwc_powers_get(&context->powers);
+	lwc_powers_copy(&context->powers, &model->powers);
 	return 0;
 }
 
@@ -202,7 +212,8 @@ int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model
 	int err;
 
 	*old_mm = NULL;
-	if (lwc_pair_joins(context->pair, context->mm, current->mm) &&
+	if (lwc_pair_joins(context->pair, context->mm, model->mm) &&
+	    !lwc_mm_has_state_of_its_own(context->mm) &&
 	    (quiet || (!lwc_context_is_occupied(model, current) &&
 		       !lwc_context_has_company(model)))) {
 		err = lwc_pair_equalise(context->pair, context->mm, quiet);
@@ -222,6 +233,36 @@ int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model
 	*old_mm = context->mm;
 	context->mm = mm;
 	mmgrab(mm);
+	context->torn = false;
+	return 0;
+}
+
+int lwc_context_restore_mm(struct lwc_context *context, struct lwc_context *record,
+			   struct mm_struct **mm)
+{
+	bool torn = context->torn;
+	int err;
+
+	*mm = NULL;
+	if (record->torn)
+		return -ENOTRECOVERABLE;
+	if (lwc_broken(PAGE_NOT_RESTORED))
+		return 0;
+	if (!torn && lwc_pair_joins(record->pair, context->mm, record->mm) &&
+	    !lwc_mm_has_state_of_its_own(context->mm)) {
+		err = lwc_pair_equalise(record->pair, context->mm, lwc_context_is_quiet(context));
+		if (err != -EAGAIN)
+			return err;
+		torn = true;
+	}
+	*mm = lwc_pair_duplicate(record->mm, context->process->leader, LWC_SOURCE_FROZEN, true,
+				 &record->pair);
+	if (IS_ERR(*mm)) {
+		err = PTR_ERR(*mm);
+		*mm = NULL;
+		context->torn = torn;
+		return err;
+	}
 	context->torn = false;
 	return 0;
 }
@@ -299,6 +340,17 @@ void lwc_context_forget_place(struct lwc_place *place)
 	lwc_place_free(place);
 }
 
+void lwc_context_forget_places(struct lwc_context *context)
+{
+	struct lwc_place *place, *next;
+
+	list_for_each_entry_safe(place, next, &context->places, of_context) {
+		/* A thread that is, or ends, inside still runs on its own. */
+		if (place->thread->place != place)
+			lwc_context_forget_place(place);
+	}
+}
+
 bool lwc_context_is_occupied(const struct lwc_context *context, const struct task_struct *except)
 {
 	const struct task_struct *task;
@@ -351,7 +403,6 @@ unlock:
 void lwc_context_doom(struct lwc_context *context, struct list_head *doomed)
 {
 	struct lwc_descriptor *descriptor, *next_descriptor;
-	struct lwc_place *place, *next_place;
 
 	lockdep_assert_held(&context->process->lock);
 	context->alive = false;
@@ -366,13 +417,13 @@ void lwc_context_doom(struct lwc_context *context, struct list_head *doomed)
 		descriptor->table = NULL;
 	}
 	lwc_snapshots_doom(context, NULL, doomed);
+	if (context->kept) {
+		lwc_context_doom(context->kept, doomed);
+		context->kept = NULL;
+	}
 	if (context->snapshot)
 		list_del(&context->snapshot->of_base);
-	list_for_each_entry_safe(place, next_place, &context->places, of_context) {
-		/* A thread that is inside still runs on its own. */
-		if (place->thread->place != place)
-			lwc_context_forget_place(place);
-	}
+	lwc_context_forget_places(context);
 }
 
 void lwc_context_doom_unused(struct lwc_context *context, struct list_head *doomed)
@@ -516,6 +567,23 @@ static bool stands(const struct lwc_context *table, const struct lwc_descriptor 
 	return lwc_files_holds(table->files, descriptor->fd, descriptor->file);
 }
 
+/* Of those that @list knows, the one that stands in @table for @context. */
+static struct lwc_descriptor *find_standing(const struct lwc_context *table,
+					    struct list_head *list,
+					    const struct lwc_context *context)
+{
+	struct lwc_descriptor *descriptor;
+
+	list_for_each_entry(descriptor, list, of_table) {
+		if (descriptor->context != context || !stands(table, descriptor))
+			continue;
+		/* The next to ask is likely to be the same. */
+		list_move(&descriptor->of_table, list);
+		return descriptor;
+	}
+	return NULL;
+}
+
 static bool names_context(const void *context, unsigned int fd, struct file *file)
 {
 	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
@@ -571,11 +639,11 @@ int lwc_descriptor_number(struct lwc_context *table, struct lwc_context *context
 	struct file *file;
 	int fd;
 
-	list_for_each_entry(descriptor, &table->descriptors, of_table) {
-		if (descriptor->context != context || !stands(table, descriptor))
-			continue;
-		/* The next to ask is likely to be the same. */
-		list_move(&descriptor->of_table, &table->descriptors);
+	descriptor = find_standing(table, &table->descriptors, context);
+	/* What its kept state has the context has had from there. */
+	if (!descriptor && table->kept)
+		descriptor = find_standing(table, &table->kept->descriptors, context);
+	if (descriptor) {
 		context->known_as = descriptor;
 		return descriptor->fd;
 	}

@@ -63,10 +63,12 @@ struct lwc_thread;
  * @pinned: the root context: lives as long as its process
  * @counted: against the limits
  * @torn: making it anew failed half-way: nobody may enter until that succeeds
+ * @frozen: a record, in which nobody ever runs: of a snapshot, or a kept state
  * @snapshot: set where this is the record behind a snapshot, not a context
+ * @kept: the record of its kept state; NULL: made without LWC_KEEP
  * @strong: strong descriptors
  * @mm: address space
- * @pair: of it and that of the snapshot's base, or of the creator; NULL: what
+ * @pair: of it and that of what it records, or of the creator; NULL: what
  *	they differ in is not known
  * @files: file table
  * @fs: working directory, root, umask
@@ -93,7 +95,9 @@ struct lwc_context {
 	bool pinned;
 	bool counted;
 	bool torn;
+	bool frozen;
 	struct lwc_snapshot *snapshot;
+	struct lwc_context *kept;
 	unsigned int strong;
 	struct mm_struct *mm;
 	struct lwc_pair *pair;
@@ -160,6 +164,14 @@ struct lwc_context *lwc_context_root(struct lwc_process *process);
 struct lwc_context *lwc_context_new(struct lwc_process *process, struct list_head *doomed);
 
 /**
+ * lwc_context_record() - one that only ever holds what another was
+ * @process: its lock is held
+ *
+ * It is on no list and counts against no limit. Return: it; NULL without memory.
+ */
+struct lwc_context *lwc_context_record(struct lwc_process *process);
+
+/**
  * lwc_context_is_quiet() - does nobody but the current task use its mm?
  *
  * Who reads /proc may, for a moment.
@@ -167,22 +179,24 @@ struct lwc_context *lwc_context_new(struct lwc_process *process, struct list_hea
 bool lwc_context_is_quiet(const struct lwc_context *context);
 
 /**
- * lwc_context_fill() - give a new context duplicates of all that the task has
- * @context: of lwc_context_new(); a snapshot's record is paired with the
- *	context that the task is in
- * @keep: which descriptors
+ * lwc_context_fill() - give a new context duplicates of all that another has
+ * @context: of lwc_context_new() or lwc_context_record(); one that is frozen is
+ *	paired with @model
+ * @model: the one that the task is in, with its powers up to date, or one that
+ *	nobody is in
+ * @keep: which descriptors, NULL: all
  * @view: handed to @keep
  *
  * Return: 0, -ENOMEM, -EMFILE, -EINTR, -EOPNOTSUPP (see lwc_pair_duplicate());
  * what it has got then is put when it is buried.
  */
-int lwc_context_fill(struct lwc_context *context, lwc_files_filter keep, const void *view);
+int lwc_context_fill(struct lwc_context *context, struct lwc_context *model,
+		     lwc_files_filter keep, const void *view);
 
 /**
- * lwc_context_refill_mm() - its address space becomes what the task's is now
- * @context: filled before from the one that the task is in; a snapshot's record
- *	or a context that nobody is in
- * @model: the one that the task is in
+ * lwc_context_refill_mm() - its address space becomes what another's is now
+ * @context: filled before from @model; frozen, or a context that nobody is in
+ * @model: the one that the task is in, or one that nobody is in
  * @old_mm: set to what @context had if that was replaced, to be given to
  *	lwc_mm_put() once no lock is held; else NULL
  *
@@ -193,6 +207,21 @@ int lwc_context_fill(struct lwc_context *context, lwc_files_filter keep, const v
  */
 int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model,
 			  struct mm_struct **old_mm);
+
+/**
+ * lwc_context_restore_mm() - an address space becomes what was recorded of it
+ * @context: the one that the task is in, or one that nobody is in
+ * @record: of @context, frozen
+ * @mm: set to what takes the place of @context's, with one user, where it could
+ *	not be done in place; else NULL
+ *
+ * Copies what was written since, where that is known, else everything.
+ *
+ * Return: 0, -EINTR, -ENOMEM, -ENOTRECOVERABLE (@record is torn): nothing has
+ * changed, or else @context is torn.
+ */
+int lwc_context_restore_mm(struct lwc_context *context, struct lwc_context *record,
+			   struct mm_struct **mm);
 
 /* The rare part of the next. */
 int lwc_context_adopt(struct lwc_context *context);
@@ -275,6 +304,11 @@ bool lwc_context_has_company(const struct lwc_context *context);
 void lwc_context_forget_place(struct lwc_place *place);
 
 /**
+ * lwc_context_forget_places() - all of them, but for threads that are inside
+ */
+void lwc_context_forget_places(struct lwc_context *context);
+
+/**
  * lwc_descriptor_open() - make an open file for a context
  * @context: gets a reference, and is counted as strong unless @weak
  * @rights: LWC_MAY_*
@@ -345,7 +379,9 @@ static inline int lwc_descriptor_known(const struct lwc_context *table,
 {
 	const struct lwc_descriptor *known = caller->known_as;
 
-	if (likely(known && known->table == table && !lwc_broken(CALLER_LEAK) &&
+	/* What its kept state has at a number the context may have there as well. */
+	if (likely(known && (known->table == table || known->table == table->kept) &&
+		   !lwc_broken(CALLER_LEAK) &&
 		   lwc_files_holds(table->files, known->fd, known->file)))
 		return known->fd;
 	return -1;

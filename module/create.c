@@ -12,6 +12,7 @@
 #include "context.h"
 #include "create.h"
 #include "files.h"
+#include "kept.h"
 #include "kernel/compat.h"
 #include "mm.h"
 #include "place.h"
@@ -31,7 +32,8 @@ static void set_out(struct lwc_place *place, struct lwc_event __user *event)
 
 /* With the process's lock held. Return: the descriptor or an error. */
 static int create_locked(struct lwc_process *process, struct lwc_specs **specs,
-			 struct lwc_event __user *event, struct list_head *doomed)
+			 unsigned int flags, struct lwc_event __user *event,
+			 struct list_head *doomed)
 {
 	struct lwc_context *context;
 	struct lwc_thread *thread;
@@ -59,13 +61,19 @@ static int create_locked(struct lwc_process *process, struct lwc_specs **specs,
 	place = lwc_place_alloc();
 	if (!place)
 		goto doom;
-	err = lwc_context_fill(context, lwc_specs_keep_file, context->specs);
+	lwc_powers_update(&thread->context->powers);
+	err = lwc_context_fill(context, thread->context, lwc_specs_keep_file, context->specs);
 	if (err) {
 		lwc_place_free(place);
 		goto doom;
 	}
 	set_out(place, event);
 	lwc_context_add_place(context, thread, place);
+	if (flags & LWC_KEEP) {
+		err = lwc_kept_make(context);
+		if (err)
+			goto doom;
+	}
 
 	file = lwc_descriptor_open(context, LWC_ALL_RIGHTS, false);
 	if (IS_ERR(file)) {
@@ -109,7 +117,7 @@ long lwc_create(const struct lwc_create_args *args)
 	err = lwc_process_lock(process, LWC_EXCLUDE_NOBODY);
 	if (err)
 		goto put_process;
-	event.created = create_locked(process, &specs, to, &doomed);
+	event.created = create_locked(process, &specs, args->flags, to, &doomed);
 	lwc_process_unlock(process);
 	lwc_context_bury(&doomed);
 	err = min(event.created, 0);
@@ -147,17 +155,6 @@ static bool spare_file(const void *view, unsigned int fd, struct file *file)
 	return descriptor && descriptor->weak && descriptor->context == renewed->creator;
 }
 
-static void forget_places(struct lwc_context *context)
-{
-	struct lwc_place *place, *next;
-
-	list_for_each_entry_safe(place, next, &context->places, of_context) {
-		/* A thread that ends inside still runs on its own. */
-		if (place->thread->place != place)
-			lwc_context_forget_place(place);
-	}
-}
-
 /* May the current thread renew @context here? */
 static int may_renew(const struct lwc_context *context, const struct lwc_thread *thread)
 {
@@ -174,7 +171,7 @@ static int may_renew(const struct lwc_context *context, const struct lwc_thread 
  */
 static int renew_locked(struct lwc_context *context, struct lwc_event __user *event,
 			struct mm_struct **old_mm, struct lwc_closing **closing,
-			struct list_head *doomed)
+			struct lwc_reset *kept, struct list_head *doomed)
 {
 	const struct renewed_view renewed = { context->specs, context->creator };
 	const struct lwc_files_view view = { keep_file, spare_file, &renewed };
@@ -199,26 +196,35 @@ static int renew_locked(struct lwc_context *context, struct lwc_event __user *ev
 	lwc_transit_end(thread);
 	if (IS_ERR(*closing)) {
 		err = PTR_ERR(*closing);
+		*closing = NULL;
 		goto free_place;
 	}
 	err = lwc_context_refill_mm(context, thread->context, old_mm);
 	if (err && !context->torn)
-		goto free_closing;
+		goto free_place;
 
-	forget_places(context);
+	lwc_context_forget_places(context);
 	lwc_snapshots_doom(context, NULL, doomed);
 	if (err)
-		goto free_closing;
+		goto free_place;
 	lwc_files_equalise(context->files, current->files, &view, *closing);
 	lwc_fs_equalise(context->fs, current->fs);
 	lwc_powers_update(&context->powers);
 	set_out(place, event);
 	lwc_context_add_place(context, thread, place);
+	if (context->kept && !lwc_broken(KEPT_STATE_STAYS)) {
+		err = lwc_kept_take(context, thread, kept);
+		if (err)
+			goto tear;
+	}
 	lwc_count(renews);
 	return 0;
 
-free_closing:
-	kvfree(*closing);
+tear:
+	/* Its kept state is that of before: as good as half renewed. */
+	context->torn = true;
+	lwc_context_forget_places(context);
+	return err;
 free_place:
 	lwc_place_free(place);
 	return err;
@@ -232,8 +238,9 @@ long lwc_renew(struct lwc_descriptor *descriptor, const struct lwc_renew_args *a
 	};
 	struct lwc_context *context = descriptor->context;
 	struct lwc_process *process = context->process;
-	struct mm_struct *old_mm;
-	struct lwc_closing *closing;
+	struct mm_struct *old_mm = NULL;
+	struct lwc_closing *closing = NULL;
+	struct lwc_reset kept = { .places = LIST_HEAD_INIT(kept.places) };
 	LIST_HEAD(doomed);
 	int err;
 
@@ -247,14 +254,14 @@ long lwc_renew(struct lwc_descriptor *descriptor, const struct lwc_renew_args *a
 	err = lwc_process_lock(process, LWC_EXCLUDE_NOBODY);
 	if (err)
 		return err;
-	err = renew_locked(context, to, &old_mm, &closing, &doomed);
+	err = renew_locked(context, to, &old_mm, &closing, &kept, &doomed);
 	lwc_process_unlock(process);
 	lwc_context_bury(&doomed);
+	lwc_files_close(closing);
+	lwc_mm_put(old_mm, process->leader);
+	lwc_reset_end(&kept, process);
 	if (err)
 		return err;
-
-	lwc_files_close(context->files, closing);
-	lwc_mm_put(old_mm, process->leader);
 	lwc_event_deliver(to, &event);
 	return 0;
 }

@@ -95,6 +95,31 @@ void lwc_powers_update(struct lwc_powers *powers)
 	powers->no_new_privs = task_no_new_privs(current);
 }
 
+/* A reference to a filter that is not the current task's. */
+static void hold_filter(struct seccomp_filter *filter)
+{
+	mutex_lock(&carrier_lock);
+	carrier->seccomp.filter = filter;
+	kernel_call(get_seccomp_filter)(carrier);
+	carrier->seccomp.filter = NULL;
+	mutex_unlock(&carrier_lock);
+}
+
+void lwc_powers_copy(struct lwc_powers *powers, const struct lwc_powers *model)
+{
+	struct lwc_powers before = *powers;
+
+	if (lwc_powers_match(powers, model))
+		return;
+	*powers = *model;
+	get_cred(powers->cred);
+	get_nsproxy(powers->ns);
+	if (powers->seccomp.filter)
+		hold_filter(powers->seccomp.filter);
+	if (before.cred)
+		lwc_powers_put(&before);
+}
+
 int lwc_powers_refused(const struct lwc_powers *powers)
 {
 	if (unlikely(lwc_powers_differ(powers)) && current->ptrace &&

@@ -39,6 +39,13 @@ void lwc_powers_get(struct lwc_powers *powers);
 void lwc_powers_update(struct lwc_powers *powers);
 
 /**
+ * lwc_powers_copy() - make @powers what @model is
+ * @powers: has references of its own, or is all zero
+ * @model: keeps its own
+ */
+void lwc_powers_copy(struct lwc_powers *powers, const struct lwc_powers *model);
+
+/**
  * lwc_powers_differ() - has the current task other credentials than @powers?
  */
 static inline bool lwc_powers_differ(const struct lwc_powers *powers)

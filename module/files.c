@@ -87,14 +87,15 @@ static unsigned int table_used(struct files_struct *files)
 	return last;
 }
 
-struct files_struct *lwc_files_duplicate(lwc_files_filter keep, const void *context)
+struct files_struct *lwc_files_duplicate(struct files_struct *model, lwc_files_filter keep,
+					 const void *context)
 {
-	struct files_struct *files = kernel_call(dup_fd)(current->files, NULL);
+	struct files_struct *files = kernel_call(dup_fd)(model, NULL);
 	struct fdtable *fdt;
 	struct file *file;
 	unsigned int fd;
 
-	if (IS_ERR(files))
+	if (IS_ERR(files) || !keep)
 		return files;
 	fdt = table_of(files);
 	for (fd = 0; fd < fdt->max_fds; fd++) {
@@ -236,11 +237,14 @@ struct lwc_closing *lwc_files_reserve(struct files_struct *files, struct files_s
 	closing = kvmalloc(struct_size(closing, files, max), GFP_KERNEL_ACCOUNT);
 	if (!closing)
 		return ERR_PTR(-ENOMEM);
+	/* Its only user, or nobody, uses it now: see context.h. */
+	atomic_inc(&files->count);
+	closing->of = files;
 	closing->n = 0;
 	closing->max = max;
 	err = grow(files, model);
 	if (err) {
-		kvfree(closing);
+		lwc_files_close(closing);
 		return ERR_PTR(err);
 	}
 	return closing;
@@ -299,10 +303,13 @@ static void close_extra(struct files_struct *files, struct file *file)
 	fput(file);
 }
 
-void lwc_files_close(struct files_struct *files, struct lwc_closing *closing)
+void lwc_files_close(struct lwc_closing *closing)
 {
-	while (closing && closing->n)
-		close_extra(files, closing->files[--closing->n]);
+	if (!closing)
+		return;
+	while (closing->n)
+		close_extra(closing->of, closing->files[--closing->n]);
+	kernel_call(put_files_struct)(closing->of);
 	kvfree(closing);
 }
 

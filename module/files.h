@@ -19,13 +19,15 @@ struct lwc_context;
 typedef bool (*lwc_files_filter)(const void *context, unsigned int fd, struct file *file);
 
 /**
- * lwc_files_duplicate() - a copy of the current task's file table
- * @keep: which descriptors the copy has
+ * lwc_files_duplicate() - a copy of a file table
+ * @model: of the current task, or one that no task uses
+ * @keep: which descriptors the copy has, NULL: all
  * @context: handed to @keep
  *
  * Return: the table, or ERR_PTR(-ENOMEM), ERR_PTR(-EMFILE).
  */
-struct files_struct *lwc_files_duplicate(lwc_files_filter keep, const void *context);
+struct files_struct *lwc_files_duplicate(struct files_struct *model, lwc_files_filter keep,
+					 const void *context);
 
 /**
  * struct lwc_files_view - what counts where one table is made equal to another
@@ -41,11 +43,13 @@ struct lwc_files_view {
 
 /**
  * struct lwc_closing - files to be closed once no lock is held
+ * @of: the table that they are taken out of, with a reference
  * @n: how many
  * @max: room for
  * @files: they, each with the reference that the table had
  */
 struct lwc_closing {
+	struct files_struct *of;
 	unsigned int n;
 	unsigned int max;
 	struct file *files[];
@@ -76,13 +80,13 @@ void lwc_files_equalise(struct files_struct *files, struct files_struct *model,
 			const struct lwc_files_view *view, struct lwc_closing *closing);
 
 /**
- * lwc_files_close() - close what was taken out of @files, free the list
- * @files: owner of record locks; those on files that it still has open stay
- * @closing: of lwc_files_equalise()
+ * lwc_files_close() - close what was taken out of a table, free the list
+ * @closing: of lwc_files_reserve(), whether it was used or not; NULL is allowed
  *
- * Runs drivers' code: no lock may be held.
+ * Record locks on files that the table still has open stay. Runs drivers' code:
+ * no lock may be held.
  */
-void lwc_files_close(struct files_struct *files, struct lwc_closing *closing);
+void lwc_files_close(struct lwc_closing *closing);
 
 /**
  * lwc_files_visit() - call a function for each file of a table

@@ -23,13 +23,6 @@ static long judge(const struct lwc_descriptor *descriptor, unsigned int right)
 	return READ_ONCE(descriptor->rights) & right ? -EOPNOTSUPP : -EPERM;
 }
 
-long lwc_keep(const struct lwc_descriptor *descriptor)
-{
-	if (descriptor->context->snapshot)
-		return -EINVAL;
-	return judge(descriptor, LWC_MAY_KEEP);
-}
-
 long lwc_overlay(const struct lwc_descriptor *descriptor, const struct lwc_overlay_args *args)
 {
 	struct lwc_specs *specs;

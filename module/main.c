@@ -20,6 +20,7 @@
 #include "guard.h"
 #include "kernel/compat.h"
 #include "kernel/symbols.h"
+#include "kept.h"
 #include "later.h"
 #include "process.h"
 #include "rollback.h"
@@ -69,7 +70,7 @@ static long features(struct lwc_features __user *to)
 		.size = size,
 		.abi = LWC_ABI,
 		.create_flags = LWC_WORKING_CREATE_FLAGS,
-		.switch_flags = LWC_WORKING_SWITCH_FLAGS,
+		.switch_flags = LWC_SWITCH_FLAGS,
 		.spec_types = LWC_WORKING_SPEC_TYPES,
 		.spec_modes = LWC_WORKING_SPEC_MODES,
 		.max_contexts = READ_ONCE(lwc_max_contexts),

@@ -256,14 +256,33 @@ void lwc_place_load(const struct lwc_place *place)
 	lwc_place_load_mask(place);
 }
 
+static void copy_extended(struct fpstate *to, const struct fpstate *from)
+{
+	memcpy(to, from, offsetof(struct fpstate, regs) + from->size);
+	to->is_valloc = 0;
+}
+
+void lwc_place_copy(struct lwc_place *to, const struct lwc_place *from)
+{
+	const struct lwc_place before = *to;
+
+	*to = *from;
+	to->of_thread = before.of_thread;
+	to->of_context = before.of_context;
+	to->thread = before.thread;
+	to->context = before.context;
+	to->fpstate = before.fpstate;
+	to->fpstate_memory = before.fpstate_memory;
+	copy_extended(to->fpstate, from->fpstate);
+}
+
 void lwc_place_copy_extended(struct lwc_place *place)
 {
 	const struct fpstate *now = current->thread.fpu.fpstate;
 
 	kernel_fpu_begin_mask(0);
-	memcpy(place->fpstate, now, offsetof(struct fpstate, regs) + now->size);
+	copy_extended(place->fpstate, now);
 	kernel_fpu_end();
-	place->fpstate->is_valloc = 0;
 }
 
 void lwc_place_restore_extended(const struct lwc_place *place)

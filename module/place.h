@@ -152,6 +152,13 @@ static inline void lwc_place_load_mask(const struct lwc_place *place)
 }
 
 /**
+ * lwc_place_copy() - the state of one place, with the extended, goes to another
+ * @to: nobody runs on it; whose and where it is stays
+ * @from: nobody runs on it
+ */
+void lwc_place_copy(struct lwc_place *to, const struct lwc_place *from);
+
+/**
  * lwc_place_copy_extended() - copy the current task's extended state
  * @place: of lwc_place_alloc()
  */

@@ -97,6 +97,7 @@ static struct lwc_context *new_record(struct lwc_thread *thread, struct list_hea
 	snapshot->thread = thread->serial;
 	list_add_tail(&snapshot->of_base, &snapshot->base->snapshots);
 	record->snapshot = snapshot;
+	record->frozen = true;
 	return record;
 }
 
@@ -129,7 +130,8 @@ static int take_locked(struct lwc_process *process, struct lwc_event __user *eve
 	record = new_record(thread, doomed);
 	if (IS_ERR(record))
 		return PTR_ERR(record);
-	err = lwc_context_fill(record, is_no_snapshot, NULL);
+	lwc_powers_update(&thread->context->powers);
+	err = lwc_context_fill(record, thread->context, is_no_snapshot, NULL);
 	if (err)
 		goto doom;
 	record_place(record->snapshot, event);
@@ -177,7 +179,7 @@ static int rearm_locked(struct lwc_context *record, int fd, struct lwc_event __u
 		return PTR_ERR(*closing);
 	err = lwc_context_refill_mm(record, thread->context, old_mm);
 	if (err) {
-		kvfree(*closing);
+		lwc_files_close(*closing);
 		return err;
 	}
 	lwc_files_equalise(record->files, current->files, &recorded, *closing);
@@ -245,8 +247,7 @@ long lwc_snapshot(const struct lwc_snapshot_args *args)
 	lwc_context_bury(&doomed);
 	if (err)
 		goto put_process;
-	if (closing)
-		lwc_files_close(descriptor->context->files, closing);
+	lwc_files_close(closing);
 	lwc_mm_put(old_mm, process->leader);
 	lwc_event_deliver(to, &event);
 put_process:
@@ -290,33 +291,13 @@ static struct mm_struct *replace_mm(struct lwc_thread *thread, struct mm_struct 
 	return before;
 }
 
-/*
- * The address space that the task is in becomes that of @record, in place or
- * else by another in its place: then @mm is that one. Return: 0; -EINTR,
- * -ENOMEM: nothing has changed; -ENOTRECOVERABLE: this must not go on.
- */
+/* A context that cannot be finished is the end of the process. */
 static int restore_mm(struct lwc_context *record, struct lwc_context *base, struct mm_struct **mm)
 {
-	bool torn = false;
-	int err;
+	int err = lwc_context_restore_mm(base, record, mm);
 
-	*mm = NULL;
-	if (record->torn)
-		return -ENOTRECOVERABLE;
-	if (lwc_broken(PAGE_NOT_RESTORED))
-		return 0;
-	if (lwc_pair_joins(record->pair, current->mm, record->mm)) {
-		err = lwc_pair_equalise(record->pair, current->mm, lwc_context_is_quiet(base));
-		if (err != -EAGAIN)
-			return err;
-		torn = true;
-	}
-	*mm = lwc_pair_duplicate(record->mm, record->process->leader, LWC_SOURCE_FROZEN, true,
-				 &record->pair);
-	if (!IS_ERR(*mm))
-		return 0;
-	if (!torn)
-		return PTR_ERR(*mm);
+	if (likely(!base->torn))
+		return err;
 	/* A half-restored context never runs. */
 	force_sig(SIGKILL);
 	return -ENOTRECOVERABLE;
@@ -360,10 +341,8 @@ static int rollback_locked(struct lwc_context *record, struct file *file,
 	if (IS_ERR(*closing))
 		return PTR_ERR(*closing);
 	err = restore_mm(record, thread->context, &mm);
-	if (err) {
-		kvfree(*closing);
+	if (err)
 		return err;
-	}
 
 	/* From here on nothing fails. */
 	lwc_snapshots_doom(thread->context, snapshot, doomed);
@@ -390,7 +369,7 @@ long lwc_rollback(struct lwc_descriptor *descriptor, const struct lwc_rollback_a
 	struct lwc_context *record = descriptor->context;
 	struct lwc_process *process = record->process;
 	struct lwc_event __user *to;
-	struct lwc_closing *closing;
+	struct lwc_closing *closing = NULL;
 	struct mm_struct *old_mm;
 	LIST_HEAD(doomed);
 	int err;
@@ -403,10 +382,10 @@ long lwc_rollback(struct lwc_descriptor *descriptor, const struct lwc_rollback_a
 	err = rollback_locked(record, descriptor->file, &event, &to, &old_mm, &closing, &doomed);
 	lwc_process_unlock(process);
 	lwc_context_bury(&doomed);
+	if (!IS_ERR(closing))
+		lwc_files_close(closing);
 	if (err)
 		return err;
-
-	lwc_files_close(current->files, closing);
 	lwc_mm_put(old_mm, process->leader);
 	lwc_event_deliver(to, &event);
 	return current_pt_regs()->ax;

@@ -18,6 +18,7 @@
 #include "broken.h"
 #include "context.h"
 #include "files.h"
+#include "kept.h"
 #include "kernel/compat.h"
 #include "mm.h"
 #include "place.h"
@@ -259,6 +260,106 @@ static int switch_locked(struct lwc_context *target, struct lwc_event __user *ev
 	return caller;
 }
 
+/*
+ * @target goes back to its kept state. All that may refuse the switch to that is
+ * asked first, and the caller gets its name in it: what follows cannot fail.
+ */
+static int freshen(struct lwc_context *target, struct lwc_thread *thread, struct lwc_reset *reset)
+{
+	struct lwc_place *place;
+	int err, caller;
+
+	if (thread->context == target)
+		return -EDEADLK;
+	err = lwc_switch_refused(thread);
+	if (err)
+		return err;
+	if (!target->kept)
+		return -EINVAL;
+	place = own_place(target->kept);
+	if (IS_ERR(place))
+		return PTR_ERR(place);
+	err = lwc_powers_refused(&target->kept->powers);
+	if (err)
+		return err;
+	caller = lwc_descriptor_known(target->kept, thread->context);
+	if (caller < 0)
+		caller = name_caller(thread, target->kept);
+	if (caller < 0)
+		return caller;
+	err = lwc_kept_prepare(target, thread, reset);
+	if (err)
+		return err;
+	err = lwc_kept_restore(reset);
+	/* Whoever has a place there would go into what is half of this, half of that. */
+	if (target->torn)
+		lwc_context_forget_places(target);
+	return err;
+}
+
+/* As switch_locked(), with LWC_FRESH and LWC_DISCARD. */
+static int switch_resetting_locked(struct lwc_context *target, unsigned int flags,
+				   struct lwc_event __user *event, struct lwc_event __user **to,
+				   struct lwc_reset *fresh, struct lwc_reset *discarded,
+				   struct list_head *doomed)
+{
+	struct lwc_context *left;
+	struct lwc_thread *thread;
+	int err, caller;
+
+	if (!target->alive)
+		return -ESRCH;
+	thread = lwc_thread_current(target->process);
+	if (IS_ERR(thread))
+		return PTR_ERR(thread);
+	if (flags & LWC_DISCARD) {
+		err = lwc_kept_prepare(thread->context, thread, discarded);
+		if (err)
+			return err;
+	}
+	if (flags & LWC_FRESH) {
+		err = freshen(target, thread, fresh);
+		if (err)
+			return err;
+	}
+	caller = switch_locked(target, event, to, &left);
+	if (caller < 0)
+		return caller;
+	/* Nothing keeps it alive but a thread in it, perhaps. */
+	if (!lwc_context_is_kept(left)) {
+		lwc_context_doom_unused(left, doomed);
+	} else if ((flags & LWC_DISCARD) && lwc_kept_restore(discarded)) {
+		/* Its thread is gone from it, and whatever it did must not be met again. */
+		left->torn = true;
+		lwc_context_forget_places(left);
+	}
+	return caller;
+}
+
+static noinline long switch_resetting(struct lwc_context *target, unsigned int flags, u64 arg,
+				      struct lwc_event __user *event)
+{
+	struct lwc_process *process = target->process;
+	struct lwc_reset fresh = { .places = LIST_HEAD_INIT(fresh.places) };
+	struct lwc_reset discarded = { .places = LIST_HEAD_INIT(discarded.places) };
+	struct lwc_event __user *to;
+	LIST_HEAD(doomed);
+	int err, caller;
+
+	err = lwc_process_lock(process, LWC_EXCLUDE_TRACERS);
+	if (err)
+		return err;
+	caller = switch_resetting_locked(target, flags, event, &to, &fresh, &discarded, &doomed);
+	lwc_process_unlock(process);
+	lwc_context_bury(&doomed);
+	lwc_reset_end(&fresh, process);
+	lwc_reset_end(&discarded, process);
+	if (caller < 0)
+		return caller;
+	deliver(to, caller, arg);
+	return 0;
+}
+
 long lwc_switch(struct lwc_descriptor *descriptor, unsigned int flags, u64 arg,
 		struct lwc_event __user *event)
 {
@@ -273,11 +374,13 @@ long lwc_switch(struct lwc_descriptor *descriptor, unsigned int flags, u64 arg,
 		return -EINVAL;
 	if (!(READ_ONCE(descriptor->rights) & LWC_MAY_SWITCH))
 		return -EPERM;
-	if (flags & ~LWC_WORKING_SWITCH_FLAGS)
-		return -EOPNOTSUPP;
+	if ((flags & LWC_FRESH) && !(READ_ONCE(descriptor->rights) & LWC_MAY_KEEP))
+		return -EPERM;
 	err = probe(event);
 	if (err)
 		return err;
+	if (unlikely(flags))
+		return switch_resetting(target, flags, arg, event);
 	for (;;) {
 		err = lwc_process_lock(process, exclusion_for(target));
 		if (unlikely(err))

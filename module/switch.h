@@ -16,8 +16,7 @@
 struct lwc_descriptor;
 
 /* What works, for LWC_IOC_FEATURES. */
-#define LWC_SWITCH_FLAGS		(LWC_FRESH | LWC_DISCARD)
-#define LWC_WORKING_SWITCH_FLAGS	0
+#define LWC_SWITCH_FLAGS	(LWC_FRESH | LWC_DISCARD)
 
 /**
  * lwc_switch_refused() - is there state in the task that cannot be switched?
