@@ -168,9 +168,12 @@ int lwc_features(struct lwc_features *f);
  * A context ends when its last strong descriptor is closed and no thread is in
  * it; at the latest when the process ends.
  *
+ * LWC_KEEP: with a kept state, see lwc_keep(). It takes memory as another context
+ * does, which is made with it.
+ *
  * Works now: LWC_FILES with LWC_COW and LWC_UNMAP, and LWC_COW of anything else,
- * which is what there is without a spec. The rest of @specs and @flags is
- * checked, then -EOPNOTSUPP.
+ * which is what there is without a spec; and LWC_KEEP. The rest of @specs and
+ * @flags is checked, then -EOPNOTSUPP.
  *
  * Return: 0. Errors:
  *   -EINVAL      bad spec (type, mode, flag, range), unknown bit in @flags
@@ -202,21 +205,31 @@ int lwc_create(const struct lwc_spec *specs, unsigned n, unsigned flags, struct 
  *
  * If @ev cannot be written then, the context gets SIGSEGV.
  *
- * LWC_FRESH and LWC_DISCARD are -EOPNOTSUPP for now.
+ * LWC_FRESH puts the target back to its kept state first, whatever it did: it
+ * goes on where it was kept (see lwc_keep()). That needs LWC_MAY_KEEP: whoever
+ * may only switch must not rewind it. LWC_DISCARD does the same to the context
+ * that is left, once it is left (paper, section 2: lwcdiscardswitch). Both cost
+ * what was written since, not what is mapped. Not with snapshots inside.
  *
  * Return: 0. Errors, all before anything is left:
  *   -EBADF       @ctx is not a context's descriptor
- *   -EPERM       @ctx lacks LWC_MAY_SWITCH; or its credentials are others, and a
- *                debugger is attached that has no CAP_SYS_PTRACE over them
+ *   -EPERM       @ctx lacks LWC_MAY_SWITCH, or LWC_MAY_KEEP for LWC_FRESH; or its
+ *                credentials are others, and a debugger is attached that has no
+ *                CAP_SYS_PTRACE over them
  *   -ESRCH       @ctx belongs to another process, or its context is gone
  *   -EDEADLK     @ctx is the current context
  *   -ENXIO       this thread has no place in @ctx
- *   -EINVAL      unknown bit in @flags, or @ctx is a snapshot
- *   -EOPNOTSUPP  flag that does not work yet, or a task with state that cannot
- *                be switched, such as io_uring
+ *   -EINVAL      unknown bit in @flags, or @ctx is a snapshot; LWC_FRESH or
+ *                LWC_DISCARD of a context without LWC_KEEP or with snapshots
+ *   -EBUSY       LWC_FRESH or LWC_DISCARD: another thread is in that context
+ *   -EOPNOTSUPP  a task with state that cannot be switched, such as io_uring
  *   -EFAULT      @ev cannot be written
  *   -EMFILE      no descriptor is left in the target for its @caller
  *   -ENOMEM      not enough memory
+ *   -ENOTRECOVERABLE
+ *                @ctx was to be made anew (a renew, LWC_FRESH, LWC_DISCARD), which
+ *                failed half-way; or what was kept of it, by lwc_keep(). It stays
+ *                so until LWC_FRESH, or that call, succeeds
  */
 int lwc_switch(int ctx, unsigned flags, uint64_t arg, struct lwc_event *ev);
 
@@ -229,7 +242,7 @@ int lwc_switch(int ctx, unsigned flags, uint64_t arg, struct lwc_event *ev);
  *
  * A create that re-uses: @ctx becomes what lwc_create() at this very point, with
  * the specs it was made with, would give. What @ctx did meanwhile is gone;
- * shared ranges stay shared. Returns 0 here (LWC_EV_CREATED, @created is @ctx)
+ * shared ranges stay shared; its kept state is that of now. Returns 0 here (LWC_EV_CREATED, @created is @ctx)
  * and 0 again in @ctx (LWC_EV_SWITCH) when it is next switched to.
  *
  * Return: 0. Errors:
@@ -250,14 +263,22 @@ int lwc_renew(int ctx, unsigned flags, struct lwc_event *ev);
  * lwc_keep() - make the present state of a context its kept state
  * @ctx: descriptor of a context made with LWC_KEEP; right LWC_MAY_KEEP
  *
- * Not finished: -EOPNOTSUPP once @ctx has been checked.
+ * Memory, mappings, descriptors, working directory, credentials, and the places of
+ * all threads in it: what LWC_FRESH and LWC_DISCARD of lwc_switch() go back to.
+ * Until the first call that is its state when it was made or last renewed. Costs
+ * what it has written since.
  *
- * Return: errors only:
+ * Return: 0. Errors:
  *   -EBADF       @ctx is not a context's descriptor
  *   -EPERM       @ctx lacks LWC_MAY_KEEP
  *   -ESRCH       @ctx belongs to another process, or its context is gone
- *   -EINVAL      @ctx is a snapshot
- *   -EOPNOTSUPP  not finished
+ *   -EINVAL      @ctx is a snapshot, was made without LWC_KEEP, or has snapshots
+ *   -EBUSY       a thread is in @ctx
+ *   -EOPNOTSUPP  @ctx has what cannot be kept, such as locked or MADV_DONTFORK
+ *                memory, AIO contexts
+ *   -ENOMEM      not enough memory
+ *   -ENOTRECOVERABLE
+ *                @ctx was to be made anew, which failed half-way
  */
 int lwc_keep(int ctx);
 
@@ -563,63 +584,77 @@ int lwc_service_call(struct lwc_service *service, uint64_t arg, long *result);
  */
 int lwc_service_close(struct lwc_service *service);
 
-/* Pools: kept contexts that are handed out fresh, without locks. */
+/*
+ * Pools: a function that runs in a fresh context each time, at the price of what the
+ * time before has written.
+ */
 struct lwc_pool;
 
 /**
- * lwc_pool_open() - make a pool of contexts
- * @specs: what they share, copy or do not see, as in lwc_create()
+ * lwc_pool_open() - make a pool
+ * @specs: what its contexts share, copy or do not see, as in lwc_create()
  * @n: number of specs, up to LWC_MAX_SPECS
- * @contexts: how many, at least 1
+ * @contexts: how many at most, of all threads together; at least 1
+ * @fn: what runs in them; it gets @state and the argument of lwc_pool_run()
+ * @state: handed to each @fn
  * @pool: set to the new pool
  *
- * Not finished: -EOPNOTSUPP once the arguments have been checked.
+ * The contexts are made later, by LWC_KEEP, one in each thread that needs one: see
+ * lwc_pool_run(). A pool belongs to the context that opened it: one that is made
+ * from it has none of its contexts, but may make its own by the same calls.
  *
- * Return: errors only:
- *   -EFAULT      @pool is NULL, or @specs is NULL and @n is not 0
+ * Return: 0. Errors:
+ *   -EFAULT      @fn or @pool is NULL, or @specs is NULL and @n is not 0
  *   -E2BIG       @n is more than LWC_MAX_SPECS
  *   -EINVAL      @contexts is 0
- *   -EOPNOTSUPP  not finished
+ *   -EAGAIN      no thread-specific data key is left (pthread_key_create(3))
+ *   -ENOMEM      not enough memory
  */
 int lwc_pool_open(const struct lwc_spec *specs, unsigned n, unsigned contexts,
+		  long (*fn)(void *state, uint64_t arg), void *state,
 		  struct lwc_pool **pool);
 
 /**
- * lwc_pool_get() - take a fresh context from a pool
+ * lwc_pool_run() - run a pool's function in a fresh context
  * @pool: the pool
+ * @arg: handed to the function
+ * @result: what the function returned, set on success alone; may be NULL
  *
- * Not finished: -EOPNOTSUPP once the argument has been checked. Will return a
- * descriptor.
+ * The first time, a thread makes a context, which is a copy of what there is at
+ * that moment. From then on the function finds that state each time, whatever it
+ * did the time before, and whatever happened here since: so set up first what it
+ * needs, and hand over what is new by @arg or in lwc_shared_alloc() memory. What it
+ * leaves in shared memory, in files or in the world stays. It must return: not
+ * longjmp, throw, or end the thread.
  *
- * Return: errors only:
- *   -EFAULT      @pool is NULL
- *   -EOPNOTSUPP  not finished
+ * All signals are blocked inside but the synchronous ones (SEGV, BUS, ILL, FPE,
+ * TRAP, SYS, as the thread had them when the context was made). A crash of the
+ * function is -EFAULT where LWC_TRAP_FAULTS works, else an ordinary signal.
+ *
+ * A thread's context ends with the thread. Where it has been closed, and in a
+ * child made by fork(2), another is made.
+ *
+ * Return: 0. Errors:
+ *   -EFAULT      @pool is NULL, or the function crashed
+ *   -EAGAIN      the pool has as many contexts as it may have, or the user has
+ *                max_contexts_per_user
+ *   -EBUSY       the function has left a thread inside the context
+ *   -EINVAL      bad spec, found when the context is made
+ *   -EOPNOTSUPP  see lwc_create() and lwc_switch()
+ *   -EPERM       see lwc_create() and lwc_switch()
+ *   -EMFILE      see lwc_create() and lwc_switch()
+ *   -ENOMEM      not enough memory
+ *   -ENODEV      the module is not loaded
+ *   -EACCES      /dev/lwc may not be opened by this user
  */
-int lwc_pool_get(struct lwc_pool *pool);
-
-/**
- * lwc_pool_put() - give a context back to its pool
- * @pool: the pool
- * @ctx: a descriptor from lwc_pool_get()
- *
- * Not finished: -EOPNOTSUPP once the arguments have been checked.
- *
- * Return: errors only:
- *   -EFAULT      @pool is NULL
- *   -EBADF       @ctx is not a context's descriptor
- *   -EOPNOTSUPP  not finished
- */
-int lwc_pool_put(struct lwc_pool *pool, int ctx);
+int lwc_pool_run(struct lwc_pool *pool, uint64_t arg, long *result);
 
 /**
  * lwc_pool_close() - end a pool and its contexts
- * @pool: the pool
+ * @pool: the pool, which no thread uses any more
  *
- * Not finished: -EOPNOTSUPP once the argument has been checked.
- *
- * Return: errors only:
+ * Return: 0. Errors:
  *   -EFAULT      @pool is NULL
- *   -EOPNOTSUPP  not finished
  */
 int lwc_pool_close(struct lwc_pool *pool);
 

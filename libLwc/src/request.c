@@ -15,15 +15,8 @@
 
 #include <lwc.h>
 
+#include "mask.h"
 #include "syscall.h"
-
-/* The kernel's: all 64 of them, also the two that the C library hides. */
-typedef uint64_t mask_t;
-
-#define MASK(sig)	((mask_t)1 << ((sig) - 1))
-#define ALL_SIGNALS	(~(mask_t)0)
-#define SYNCHRONOUS	(MASK(SIGSEGV) | MASK(SIGBUS) | MASK(SIGILL) | MASK(SIGFPE) | \
-			 MASK(SIGTRAP) | MASK(SIGSYS))
 
 #define NS_PER_SEC	1000000000ULL
 #define NS_PER_MS	1000000ULL
@@ -76,14 +69,6 @@ static uint64_t now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return t.tv_sec * NS_PER_SEC + t.tv_nsec;
-}
-
-static mask_t set_mask(mask_t mask)
-{
-	mask_t old = 0;
-
-	sys_4(__NR_rt_sigprocmask, SIG_SETMASK, (long)&mask, (long)&old, sizeof(mask));
-	return old;
 }
 
 /*
@@ -289,7 +274,7 @@ static int run(const struct lwc_request *rq, long (*fn)(void *), void *arg, stru
 	       mask_t blocked, long *value)
 {
 	struct deadline *nearest = d ? d : innermost_mine();
-	mask_t inside = ALL_SIGNALS & ~(SYNCHRONOUS & ~blocked);
+	mask_t inside = mask_inside(blocked);
 	struct lwc_event ev;
 	int ret;
 

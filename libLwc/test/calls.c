@@ -171,7 +171,7 @@ static void services_and_pools(void)
 {
 	const struct lwc_spec spec = { LWC_MEMORY, LWC_COW, 0, 0, 4096 };
 	struct lwc_service *service = (struct lwc_service *)&tap_bad;
-	struct lwc_pool *pool = (struct lwc_pool *)&tap_bad;
+	struct lwc_pool *pool;
 	long result;
 
 	CHECK(lwc_service_open(&spec, 1, answer, NULL, &service) == -EOPNOTSUPP);
@@ -185,17 +185,18 @@ static void services_and_pools(void)
 	CHECK(lwc_service_close(service) == -EOPNOTSUPP);
 	CHECK(lwc_service_close(NULL) == -EFAULT);
 
-	CHECK(lwc_pool_open(&spec, 1, 1, &pool) == -EOPNOTSUPP);
-	CHECK(lwc_pool_open(NULL, 1, 1, &pool) == -EFAULT);
-	CHECK(lwc_pool_open(NULL, 0, 1, NULL) == -EFAULT);
-	CHECK(lwc_pool_open(NULL, 0, 0, &pool) == -EINVAL);
-	CHECK(lwc_pool_open(&spec, LWC_MAX_SPECS + 1, 1, &pool) == -E2BIG);
-	CHECK(lwc_pool_get(pool) == -EOPNOTSUPP);
-	CHECK(lwc_pool_get(NULL) == -EFAULT);
-	CHECK(lwc_pool_put(pool, 0) == -EBADF);
-	CHECK(lwc_pool_put(NULL, 0) == -EFAULT);
-	CHECK(lwc_pool_close(pool) == -EOPNOTSUPP);
+	CHECK(lwc_pool_open(NULL, 1, 1, answer, NULL, &pool) == -EFAULT);
+	CHECK(lwc_pool_open(NULL, 0, 1, NULL, NULL, &pool) == -EFAULT);
+	CHECK(lwc_pool_open(NULL, 0, 1, answer, NULL, NULL) == -EFAULT);
+	CHECK(lwc_pool_open(NULL, 0, 0, answer, NULL, &pool) == -EINVAL);
+	CHECK(lwc_pool_open(&spec, LWC_MAX_SPECS + 1, 1, answer, NULL, &pool) == -E2BIG);
+	CHECK(lwc_pool_run(NULL, 0, NULL) == -EFAULT);
 	CHECK(lwc_pool_close(NULL) == -EFAULT);
+	/* Without the module there are no contexts in it, and it ends all the same. */
+	CHECK(lwc_pool_open(&spec, 1, 3, answer, NULL, &pool) == 0);
+	CHECK(lwc_pool_run(pool, 1, &result) == -ENODEV);
+	CHECK(lwc_pool_run(pool, 1, &result) == -ENODEV);
+	CHECK(lwc_pool_close(pool) == 0);
 }
 
 int main(void)
