@@ -15,11 +15,11 @@ import re
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-PROMISE = re.compile(r'^ \*\s+-(E[A-Z0-9]+)\s')
+PROMISE = re.compile(r'^ \*\s+-(E[A-Z0-9]+)(?:\s|$)')
 NAME = re.compile(r'^ \* (\w+)\(\) - ')
 TEST = re.compile(r'\b(?:EXPECT|ASSERT)_ERR\(\s*(\w+)\s*,\s*(E[A-Z0-9]+)\s*,')
 # Not finished: the library's own tests have these.
-ELSEWHERE = re.compile(r'^lwc_(service|pool)_')
+ELSEWHERE = re.compile(r'^lwc_service_')
 
 
 def promises(header):

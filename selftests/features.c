@@ -136,6 +136,12 @@ static long nothing(void *arg)
 	return (long)arg;
 }
 
+static long answer(void *state, uint64_t arg)
+{
+	(void)state;
+	return arg;
+}
+
 static struct lwc_request plain = { .size = sizeof(plain) };
 
 static void become_nobody(struct __test_metadata *_metadata)
@@ -147,6 +153,7 @@ static void become_nobody(struct __test_metadata *_metadata)
 
 LWC_TEST(ordinary_user_may_not)
 {
+	struct lwc_pool *pool;
 	struct lwc_features f;
 	struct lwc_event ev;
 	int status;
@@ -159,6 +166,8 @@ LWC_TEST(ordinary_user_may_not)
 		EXPECT_ERR(lwc_snapshot, EACCES, lwc_snapshot(-1, 0, &ev));
 		EXPECT_ERR(lwc_self, EACCES, lwc_self());
 		EXPECT_ERR(lwc_request_run, EACCES, lwc_request_run(&plain, nothing, NULL, NULL));
+		ASSERT_EQ(0, lwc_pool_open(NULL, 0, 1, answer, NULL, &pool));
+		EXPECT_ERR(lwc_pool_run, EACCES, lwc_pool_run(pool, 0, NULL));
 	}
 	EXPECT_EQ(0, status);
 }
@@ -228,6 +237,7 @@ LWC_TEST(open_survives_fork)
 /* A machine without the module has no such device. */
 LWC_TEST(no_device)
 {
+	struct lwc_pool *pool;
 	struct lwc_features f;
 	struct lwc_event ev;
 	int status;
@@ -242,6 +252,8 @@ LWC_TEST(no_device)
 		EXPECT_ERR(lwc_snapshot, ENODEV, lwc_snapshot(-1, 0, &ev));
 		EXPECT_ERR(lwc_self, ENODEV, lwc_self());
 		EXPECT_ERR(lwc_request_run, ENODEV, lwc_request_run(&plain, nothing, NULL, NULL));
+		ASSERT_EQ(0, lwc_pool_open(NULL, 0, 1, answer, NULL, &pool));
+		EXPECT_ERR(lwc_pool_run, ENODEV, lwc_pool_run(pool, 0, NULL));
 	}
 	EXPECT_EQ(0, status);
 }

@@ -242,6 +242,13 @@ static void live(struct __test_metadata *_metadata)
 		}
 		CALL(ctx, 2);
 		lwc_close(other);
+		CONTEXT_WITH(other, NULL, 0, LWC_KEEP) {
+			x = 3;
+		}
+		if (lwc_keep(other) || lwc_switch(other, LWC_FRESH, 0, &ev) ||
+		    lwc_switch(other, LWC_FRESH, 0, &ev))
+			_exit(6);
+		lwc_close(other);
 		if (lwc_snapshot(-1, 0, &ev))
 			_exit(7);
 		shm[2]++;

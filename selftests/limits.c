@@ -13,6 +13,12 @@ static long nothing(void *arg)
 	return (long)arg;
 }
 
+static long answer(void *state, uint64_t arg)
+{
+	(void)state;
+	return arg;
+}
+
 static struct lwc_request plain = { .size = sizeof(plain) };
 
 LWC_TEST(defaults)
@@ -226,6 +232,7 @@ LWC_TEST(disabled)
 	if (old < 0)
 		old = 1;
 	IN_CHILD(status) {
+		struct lwc_pool *pool;
 		struct lwc_event ev;
 		int ctx, snap;
 
@@ -243,6 +250,8 @@ LWC_TEST(disabled)
 		EXPECT_ERR(lwc_create, EPERM, lwc_create(NULL, 0, 0, &ev));
 		EXPECT_ERR(lwc_snapshot, EPERM, lwc_snapshot(-1, 0, &ev));
 		EXPECT_ERR(lwc_request_run, EPERM, lwc_request_run(&plain, nothing, NULL, NULL));
+		ASSERT_EQ(0, lwc_pool_open(NULL, 0, 1, answer, NULL, &pool));
+		EXPECT_ERR(lwc_pool_run, EPERM, lwc_pool_run(pool, 0, NULL));
 		EXPECT_EQ(3, CALL(ctx, 0));
 		ASSERT_EQ(0, lwc_renew(ctx, 0, &ev));
 		if (ev.reason == LWC_EV_SWITCH) {

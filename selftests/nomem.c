@@ -272,6 +272,176 @@ LWC_TEST(first_renew)
 	EXPECT_LT(10, refused);
 }
 
+/* With a kept state: what a create has, twice, or nothing. */
+LWC_TEST(create_kept)
+{
+	int n, fds, refused = 0;
+	struct lwc_event ev;
+	long contexts;
+
+	NEED_INJECTION();
+	features();
+	lwc_close(lwc_self());
+	fds = open_descriptors();
+	contexts = counter("contexts");
+	for (n = 1; n < 4000; n++) {
+		bool hit;
+		long r;
+
+		fail(n);
+		r = lwc_create(NULL, 0, LWC_KEEP, &ev);
+		hit = failed();
+		if (!r && ev.reason == LWC_EV_SWITCH) {
+			for (;;)
+				lwc_switch(ev.caller, 0, 2, &ev);
+		}
+		if (r) {
+			EXPECT_EQ(-ENOMEM, r);
+			refused++;
+		} else {
+			EXPECT_EQ(0, lwc_switch(ev.created, LWC_FRESH, 0, &ev));
+			EXPECT_EQ(2, ev.arg);
+			EXPECT_EQ(0, lwc_close(ev.caller));
+		}
+		EXPECT_EQ(fds, open_descriptors());
+		if (!hit)
+			break;
+	}
+	EXPECT_GT(4000, n);
+	EXPECT_LT(20, refused);
+	EXPECT_EQ(contexts, contexts_settle(contexts));
+}
+
+/*
+ * LWC_FRESH, lwc_keep() and a renew of what is kept: they work, or nothing has
+ * changed, or the context cannot be entered until one of them works.
+ */
+LWC_TEST(kept)
+{
+	char *p = private_memory(64 * PAGE);
+	int n, ctx, what, refused[3] = { 0 }, unusable = 0, i;
+	struct lwc_event ev;
+	volatile int kept = 1;
+
+	NEED_INJECTION();
+	for (what = 0; what < 3; what++) {
+		memset(p, 1, 64 * PAGE);
+		kept = 1;
+		CONTEXT_WITH(ctx, NULL, 0, LWC_KEEP) {
+			/* In here nothing is to fail. */
+			shm[9] = failed();
+			/* Whether it is as it was kept, and then it is not. */
+			in.reply = kept == 1 && p[0] == 1 && p[63 * PAGE] == 1 ? 2 : 3;
+			if (in.ev.arg)
+				in.reply = kept == 2 ? 2 : 3;
+			kept = 2;
+			memset(p, 2, 32 * PAGE);
+			for (i = 0; i < 4; i++)
+				private_memory(PAGE << (i & 1));
+			munmap(p + 40 * PAGE, 5 * PAGE);
+			dup(2);
+		}
+		ASSERT_LE(0, ctx);
+		EXPECT_EQ(2, CALL(ctx, 0));
+		for (n = 1; n < 2000; n++) {
+			bool hit;
+			long r;
+
+			fail(n);
+			switch (what) {
+			case 0:
+				r = lwc_switch(ctx, LWC_FRESH, 0, &ev);
+				break;
+			case 1:
+				r = lwc_keep(ctx);
+				break;
+			default:
+				r = lwc_renew(ctx, 0, &ev);
+				break;
+			}
+			hit = what || r ? failed() : shm[9];
+			if (what == 2 && !r && ev.reason == LWC_EV_SWITCH) {
+				inside_context = true;
+				for (;;) {
+					memset(p, 2, 32 * PAGE);
+					lwc_switch(ev.caller, 0, 2, &ev);
+				}
+			}
+			if (r) {
+				EXPECT_ERR(lwc_keep, ENOMEM, r);
+				refused[what]++;
+				r = lwc_switch(ctx, 0, 1, &ev);
+				if (r) {
+					EXPECT_ERR(lwc_switch, ENOTRECOVERABLE, r);
+					unusable++;
+					if (what < 2)
+						EXPECT_ERR(lwc_keep, ENOTRECOVERABLE,
+							   lwc_keep(ctx));
+				}
+				/* One that works makes it good. */
+				r = what == 0 ? lwc_switch(ctx, LWC_FRESH, 0, &ev) :
+				    what == 1 ? lwc_keep(ctx) : 0;
+				EXPECT_EQ(0, r);
+				if (what == 0)
+					EXPECT_EQ(2, ev.arg);
+			} else if (what == 0) {
+				EXPECT_EQ(2, ev.arg);
+			} else if (what == 1) {
+				EXPECT_EQ(0, lwc_switch(ctx, LWC_FRESH, 1, &ev));
+				EXPECT_EQ(2, ev.arg);
+			} else {
+				EXPECT_EQ(2, CALL(ctx, 0));
+				EXPECT_EQ(0, lwc_switch(ctx, LWC_FRESH, 0, &ev));
+				EXPECT_EQ(2, ev.arg);
+			}
+			if (!hit)
+				break;
+		}
+		EXPECT_GT(2000, n);
+		EXPECT_LT(0, refused[what]);
+		EXPECT_EQ(0, lwc_close(ctx));
+	}
+	EXPECT_LT(0, unusable);
+	TH_LOG("%d, %d, %d refused, %d of them half-way", refused[0], refused[1], refused[2],
+	       unusable);
+}
+
+static long answer(void *state, uint64_t arg)
+{
+	(void)state;
+	return arg;
+}
+
+LWC_TEST(pool)
+{
+	struct lwc_pool *pool;
+	int n, refused = 0;
+	long result;
+
+	NEED_INJECTION();
+	features();
+	for (n = 1; n < 4000; n++) {
+		bool hit;
+		long r;
+
+		ASSERT_EQ(0, lwc_pool_open(NULL, 0, 1, answer, NULL, &pool));
+		fail(n);
+		r = lwc_pool_run(pool, 5, &result);
+		hit = failed();
+		if (r) {
+			EXPECT_ERR(lwc_pool_run, ENOMEM, r);
+			refused++;
+			EXPECT_EQ(0, lwc_pool_run(pool, 5, &result));
+		}
+		EXPECT_EQ(5, result);
+		ASSERT_EQ(0, lwc_pool_close(pool));
+		if (!hit)
+			break;
+	}
+	EXPECT_GT(4000, n);
+	EXPECT_LT(20, refused);
+}
+
 LWC_TEST(snapshot)
 {
 	int n, fds, refused = 0;

@@ -16,7 +16,6 @@ LWC_TEST(rights_are_asked_for)
 	}
 	ASSERT_LE(0, ctx);
 	ASSERT_EQ(0, lwc_restrict(ctx, LWC_MAY_SWITCH, NULL, 0));
-	EXPECT_ERR(lwc_keep, EPERM, lwc_keep(ctx));
 	EXPECT_ERR(lwc_overlay, EPERM, lwc_overlay(ctx, &spec, 1));
 	EXPECT_ERR(lwc_syscall, EPERM, lwc_syscall(ctx, LWC_USE_FILES, SYS_getpid, args));
 	EXPECT_EQ(1, CALL(ctx, 0));
@@ -33,7 +32,6 @@ LWC_TEST(of_another_process)
 	}
 	ASSERT_LE(0, ctx);
 	IN_CHILD(status) {
-		EXPECT_ERR(lwc_keep, ESRCH, lwc_keep(ctx));
 		EXPECT_ERR(lwc_overlay, ESRCH, lwc_overlay(ctx, &spec, 1));
 		EXPECT_ERR(lwc_syscall, ESRCH, lwc_syscall(ctx, LWC_USE_FILES, SYS_getpid, args));
 	}
