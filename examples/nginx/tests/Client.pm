@@ -10,8 +10,8 @@ use Exporter 'import';
 use IO::Socket::INET;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(ok dir raw get body status text same_text log_mark logged unlogged worker workers
-	wait_for slurp pid signal connect_to read_response);
+our @EXPORT = qw(ok dir raw get body status text same_text log_mark logged unlogged worker other_worker
+	workers 	wait_for slurp pid signal connect_to read_response);
 our $failed = 0;
 
 my $log_at = 0;
@@ -162,5 +162,12 @@ sub workers {
 }
 
 sub worker { return (workers())[0] // 0 }
+
+# The worker, if there is one and it is another: asked once, as one may end at any moment.
+sub other_worker {
+	my $before = shift;
+	my $now = worker();
+	return $now && $now != $before;
+}
 
 1;

@@ -168,7 +168,7 @@ for my $path ('/leaky?clone=1&secret=x', '/if_leaky?clone=1&secret=x&x=1') {
 @answers = map { get('/leaky?secret=x', port => 8081) =~ /visit (\d+)/ } 1, 2;
 ok($answers[1] == $answers[0] + 1, '... and without lwc_rollback it is remembered', "@answers");
 signal('KILL', $before);
-wait_for(sub { worker() && worker() != $before });
+wait_for(sub { other_worker($before) });
 $before = worker();
 
 # A buffer whose end is before its start.
@@ -190,12 +190,12 @@ log_mark();
 $got = get('/lock?crash=1');
 ok(logged(qr/exited on signal 11/) && logged(qr/zone "lwc_test" was locked by/),
 	'a crash is the worker\'s end, and the master unlocks the zone');
-ok(wait_for(sub { worker() && worker() != $before }) && body(get('/lock')) eq "locked\n", '... and a new worker goes on');
+ok(wait_for(sub { other_worker($before) }) && body(get('/lock')) eq "locked\n", '... and a new worker goes on');
 
 $before = worker();
 log_mark();
 $got = get('/closeall', timeout => 5);
-ok(logged(qr/lost the way back to the worker/) && wait_for(sub { worker() && worker() != $before }),
+ok(logged(qr/lost the way back to the worker/) && wait_for(sub { other_worker($before) }),
 	'a handler that closes all descriptors: a line in the log and a new worker', $got);
 
 $before = worker();
@@ -204,7 +204,7 @@ $got = get('/thread');
 ok(body($got) eq "thread 0\n", 'a handler that leaves a thread is answered', $got);
 $got = get('/hello');
 ok(body($got) eq "hello\n" && logged(qr/left a thread behind/), '... the next request gets a new context', $got);
-ok(wait_for(sub { worker() && worker() != $before }), '... and the worker is replaced, in good order');
+ok(wait_for(sub { other_worker($before) }), '... and the worker is replaced, in good order');
 ok(body(get('/hello')) eq "hello\n", '... and goes on');
 
 # A renew that fails: the task has what a context cannot have.
@@ -219,7 +219,7 @@ if ($got =~ /io_uring -1/) {
 		'a renew that fails: a 500 and a line in the log, and no handler is run', $got);
 	get('/unprotected/uring?off=1');
 	signal('KILL', $before);
-	ok(wait_for(sub { worker() && worker() != $before }) && body(get('/hello')) eq "hello\n",
+	ok(wait_for(sub { other_worker($before) }) && body(get('/hello')) eq "hello\n",
 		'... and a worker without it goes on');
 }
 

@@ -17,7 +17,7 @@ sub alive { return signal(0, $_[0]) }
 my ($old, $master) = (worker(), pid());
 my @clients = map { my $s = connect_to(8082); print $s text('GET', '/hello', keep => 1); read_response($s); $s } 1 .. 6;
 signal('HUP', $master);
-ok(wait_for(sub { worker() && worker() != $old }), 'reload: there is a new worker');
+ok(wait_for(sub { other_worker($old) }), 'reload: there is a new worker');
 ok(wait_for(sub { !alive($old) }), '... the old one ends, with keep-alive clients connected');
 my $closed = grep { my $s = $_; local $SIG{ALRM} = sub { die }; eval { alarm 5; !sysread $s, my $x, 1 } } @clients;
 alarm 0;
@@ -95,6 +95,6 @@ ok(wait_for(sub { !alive($master) }) && body(get('/hello')) eq "hello\n", '... a
 # A worker that is killed.
 $old = worker();
 signal('KILL', $old);
-ok(wait_for(sub { worker() && worker() != $old }) && body(get('/hello')) eq "hello\n", 'a killed worker is replaced');
+ok(wait_for(sub { other_worker($old) }) && body(get('/hello')) eq "hello\n", 'a killed worker is replaced');
 
 exit($Client::failed != 0);

@@ -62,11 +62,11 @@ for my $path ('/signal?signo=15', '/itimer', '/posix_timer', '/child?ms=100', '/
 ok(body(get('/pending')) eq "pending 1\n" && worker() == $before, "a timer's signal is gone");
 
 signal('HUP', pid());
-ok(wait_for(sub { worker() && worker() != $before }, 60) && wait_for(sub { !signal(0, $before) }, 60) &&
+ok(wait_for(sub { other_worker($before) }, 60) && wait_for(sub { !signal(0, $before) }, 60) &&
 	get('/leaky?secret=1') =~ /visit 1\n/, 'reload: a new worker, which forgets as well');
 $before = worker();
 get('/thread');
-ok(body(get('/hello')) eq "hello\n" && wait_for(sub { worker() && worker() != $before }, 60),
+ok(body(get('/hello')) eq "hello\n" && wait_for(sub { other_worker($before) }, 60),
 	'a thread left behind: the worker is replaced, in good order');
 ok(body(get('/hello')) eq "hello\n", '... and goes on');
 
