@@ -46,8 +46,17 @@ check: setup ## all tests, on all three kernels, in virtual machines
 check-long: setup ## the same, with the tests that take hours
 	@scripts/check --long
 
-bench: tests ## what things cost, in instructions
-	@selftests/bench/run
+bench: tests ## what things cost, in instructions (in a virtual machine; BENCH=KERNEL...)
+	@selftests/bench/run $(BENCH)
+
+bench-check: tests ## the same, and fail when something has become worse
+	@selftests/bench/run --check $(BENCH)
+
+bench-docs: ## put what `make bench` has measured into docs/: figures, charts, tables
+	@selftests/bench/docs
+
+bench-host: ## what things cost on this very machine, in ns (loads the module, after asking)
+	@selftests/bench/host
 
 # The module's release is known only when it is built, hence $$(cat).
 install: all ## install all of it (DESTDIR= PREFIX= KERNELRELEASE=)
@@ -68,4 +77,5 @@ uninstall: ## remove what install put there (with the same settings)
 clean: ## remove build/ (downloads and the debug kernel stay in the cache)
 	rm -rf build
 
-.PHONY: all help setup module library headers tests demo check check-long bench install uninstall clean
+.PHONY: all help setup module library headers tests demo check check-long bench bench-check \
+	bench-docs bench-host install uninstall clean
