@@ -48,7 +48,7 @@ enum { DST, SRC };
 #define COST_DUPLICATE_PAGE	100
 #define COST_DUPLICATE		200000
 
-/* A note that covers more page tables than this is as good as none. */
+/* Notes that cover more page tables than this together are as good as none. */
 #define MAX_NOTED_TABLES	1024
 
 /* Pages that are copied with two locks held before others get a chance. */
@@ -75,6 +75,7 @@ enum need {
  * @pte: by role, the page table that is locked; NULL: there is none
  * @lock: of @pte
  * @others: by role, other pairs want to know
+ * @noted: page tables that notes cover
  * @copied: pages
  */
 struct sync {
@@ -87,6 +88,7 @@ struct sync {
 	pte_t *pte[2];
 	spinlock_t *lock[2]; /* the kernel's, over a page table */
 	bool others[2];
+	unsigned long noted;
 	unsigned long copied;
 };
 
@@ -689,7 +691,8 @@ static int mark_noted(struct sync *sync, unsigned int role, const struct lwc_not
 
 	if (address >= end)
 		return 0;
-	if ((end - address) >> PMD_SHIFT > MAX_NOTED_TABLES)
+	sync->noted += ((end - 1) >> PMD_SHIFT) - (address >> PMD_SHIFT) + 1;
+	if (sync->noted > MAX_NOTED_TABLES)
 		return -ENOSPC;
 	for (; address < end; address = next) {
 		next = min((address & PMD_MASK) + PMD_SIZE, end);

@@ -5,10 +5,12 @@
  * first and in others later. What the engine did is read off the module's
  * counters, which are the machine's: nobody else may use contexts meanwhile.
  */
+#include <linux/userfaultfd.h>
 #include <sys/prctl.h>
 #include <sys/uio.h>
 
 #include "test.h"
+#include "zram.h"
 
 /* Is every byte of the @n pages at @p the value @v? */
 static bool is_all(const char *p, size_t n, char v)
@@ -352,6 +354,463 @@ LWC_TEST(bound_on_kept_pages)
 		ROLLBACK(snap, 0);
 	EXPECT_EQ(0, set_parameter("max_kept_pages", shm[3]));
 	EXPECT_LE(3, counter("duplicates") - shm[1]);
+}
+
+/* What is written is to be restored from a page that is on a swap device. */
+LWC_TEST(written_where_the_source_is_swapped)
+{
+	const int n = 64;
+	int swap = -1, snap, round;
+	char *p;
+
+	NEED_ROOT();
+	if (!has_swap()) {
+		swap = zram_add(32);
+		if (swap < 0 || !zram_swap_on(swap, 32))
+			SKIP(return, "no swap device");
+	}
+	p = private_memory(n * PAGE);
+	memset(p, 1, n * PAGE);
+	madvise(p, n * PAGE, MADV_PAGEOUT);
+	EXPECT_LE(n / 2 * 4, status_field("VmSwap:"));
+	round = SNAPSHOT(snap);
+	/* Each is read once: then it is swapped in, and only those are written. */
+	if (round)
+		EXPECT_TRUE(is_all(p + (round - 1) * 8 * PAGE, 8, 1));
+	memset(p + round * 8 * PAGE, 2, 8 * PAGE);
+	if (round < 7)
+		ROLLBACK(snap, 0);
+	if (swap >= 0) {
+		zram_swap_off(swap);
+		zram_remove(swap);
+	}
+}
+
+/*
+ * A re-arm that is refused leaves the snapshot what it was, and leaves known what
+ * has been made since.
+ */
+LWC_TEST(refused_rearm)
+{
+	char *p = private_memory(64 * PAGE), *q = private_memory(PAGE);
+	struct lwc_event ev;
+	int snap, round, i;
+
+	p[0] = 1;
+	round = SNAPSHOT(snap);
+	for (i = 1; round && i <= 3; i++)
+		EXPECT_EQ(0, p[(3 * (round - 1) + i) * PAGE]);
+	/* Where none was: nobody is told. */
+	for (i = 1; i <= 3; i++)
+		p[(3 * round + i) * PAGE] = 1;
+	ASSERT_EQ(0, mlock(q, PAGE));
+	EXPECT_ERR(lwc_snapshot, EOPNOTSUPP, lwc_snapshot(snap, 0, &ev));
+	ASSERT_EQ(0, munlock(q, PAGE));
+	if (round < 8)
+		ROLLBACK(snap, 0);
+}
+
+/* Nobody listens to a snapshot, out of which truncation takes pages as well. */
+LWC_TEST(truncated_as_another_comes)
+{
+	const int n = 16;
+	int fd = memfd_create("file", 0), snap, round;
+	char *p, *q = private_memory(64 * PAGE);
+
+	ASSERT_EQ(0, ftruncate(fd, n * PAGE));
+	p = mmap(NULL, n * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	memset(p, 1, n * PAGE);
+	q[0] = 1;
+	round = SNAPSHOT(snap);
+	EXPECT_TRUE(is_all(p, n - round, 1));
+	if (round)
+		EXPECT_EQ(0, q[round * PAGE]);
+	ASSERT_EQ(0, ftruncate(fd, (n - round - 1) * PAGE));
+	q[(round + 1) * PAGE] = 1;
+	if (round < 8)
+		ROLLBACK(snap, 0);
+}
+
+/* Settings of the kernel for a test, put back by restore(). */
+struct setting {
+	const char *path, *value;
+	char before[64];
+};
+
+static int apply(struct setting *settings, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		char *chosen;
+
+		if (read_text(settings[i].path, settings[i].before, sizeof(settings[i].before)))
+			return -1;
+		/* Of those that list what may be chosen: the one in brackets. */
+		chosen = strchr(settings[i].before, '[');
+		if (chosen) {
+			*strchr(chosen, ']') = 0;
+			memmove(settings[i].before, chosen + 1, strlen(chosen));
+		}
+		if (write_text(settings[i].path, settings[i].value))
+			return -1;
+	}
+	return 0;
+}
+
+static void restore(const struct setting *settings, unsigned int n)
+{
+	while (n-- > 0)
+		write_text(settings[n].path, settings[n].before);
+}
+
+#define THP		"/sys/kernel/mm/transparent_hugepage/"
+#define KHUGEPAGED	THP "khugepaged/"
+#define KSM		"/sys/kernel/mm/ksm/"
+
+/* Waits until it has looked at everything @n times more. */
+static bool wait_for_scans(const char *path, long n)
+{
+	long wanted = read_number(path) + n, i;
+
+	for (i = 0; i < 3000 && read_number(path) < wanted; i++)
+		msleep(10);
+	return read_number(path) >= wanted;
+}
+
+/*
+ * Were a snapshot's pages made one huge page, those that it shares would be the
+ * context's alone, and written without a fault: nobody would be told.
+ */
+LWC_TEST(no_huge_page_is_made_of_a_snapshot)
+{
+	static struct setting settings[] = {
+		{ .path = KHUGEPAGED "scan_sleep_millisecs", .value = "100000" },
+		{ .path = KHUGEPAGED "pages_to_scan", .value = "100000" },
+		{ .path = KHUGEPAGED "max_ptes_shared", .value = "511" },
+		{ .path = THP "enabled", .value = "never" },
+	};
+	const size_t size = 2 << 20;
+	const int n = 500;
+	struct lwc_event ev;
+	char *p;
+	int i;
+
+	NEED_ROOT();
+	if (access(KHUGEPAGED "full_scans", R_OK))
+		SKIP(return, "no huge pages");
+	ASSERT_EQ(0, apply(settings, 4));
+	p = private_memory(2 * size);
+	p += -(uintptr_t)p & (size - 1);
+	/* It must not reach it before the snapshot is there. */
+	memset(p, 1, n * PAGE);
+	ASSERT_EQ(0, write_text(THP "enabled", "madvise"));
+	ASSERT_EQ(0, madvise(p, size, MADV_HUGEPAGE));
+	ASSERT_EQ(0, lwc_snapshot(-1, 0, &ev));
+	if (ev.reason == LWC_EV_CREATED && !shm[0]++) {
+		/* One that is the snapshot's own is writable, which it wants to see. */
+		p[8] = 2;
+		ASSERT_EQ(0, lwc_snapshot(ev.created, 0, &ev));
+	}
+	EXPECT_EQ(2, p[8]);
+	for (i = 1; i < n; i++)
+		EXPECT_EQ(1, p[i * PAGE]);
+	if (!shm[1]++) {
+		/* Only of the snapshot's, then. */
+		ASSERT_EQ(0, prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
+		ASSERT_EQ(0, write_text(KHUGEPAGED "scan_sleep_millisecs", "10"));
+		EXPECT_TRUE(wait_for_scans(KHUGEPAGED "full_scans", 3));
+		for (i = 0; i < n; i++)
+			p[i * PAGE] = 3;
+		ROLLBACK(ev.created, 0);
+	}
+	restore(settings, 4);
+}
+
+LWC_TEST(no_page_of_a_snapshot_is_merged)
+{
+	static struct setting settings[] = {
+		{ .path = KSM "run", .value = "2" },
+		{ .path = KSM "sleep_millisecs", .value = "10" },
+		{ .path = KSM "pages_to_scan", .value = "10000" },
+	};
+	const int n = 32;
+	struct lwc_event ev;
+	char *p, *q;
+
+	NEED_ROOT();
+	if (access(KSM "run", W_OK))
+		SKIP(return, "no KSM");
+	ASSERT_EQ(0, apply(settings, 3));
+	p = private_memory(n * PAGE);
+	memset(p, 1, n * PAGE);
+	ASSERT_EQ(0, madvise(p, n * PAGE, MADV_MERGEABLE));
+	/* Without any memory to scan there are no scans to wait for. */
+	q = private_memory(PAGE);
+	memset(q, 2, PAGE);
+	ASSERT_EQ(0, madvise(q, PAGE, MADV_MERGEABLE));
+	ASSERT_EQ(0, lwc_snapshot(-1, 0, &ev));
+	/* The context's own, then, are not to be merged. */
+	ASSERT_EQ(0, madvise(p, n * PAGE, MADV_UNMERGEABLE));
+	ASSERT_EQ(0, write_text(KSM "run", "1"));
+	EXPECT_TRUE(wait_for_scans(KSM "full_scans", 4));
+	EXPECT_EQ(0, read_number(KSM "pages_shared"));
+	/* Or it would hold on to the last memory that it looked at. */
+	write_text(KSM "run", "2");
+	restore(settings, 3);
+}
+
+#define GROUP	"/sys/fs/cgroup/lwc-sync"
+
+/* A control group that only the current process is in. */
+static bool enter_group(void)
+{
+	write_text("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	if (mkdir(GROUP, 0755) && errno != EEXIST)
+		return false;
+	return !write_text(GROUP "/cgroup.procs", "0");
+}
+
+static void leave_group(void)
+{
+	write_text("/sys/fs/cgroup/cgroup.procs", "0");
+	rmdir(GROUP);
+}
+
+/*
+ * Reclaim drops a page that is clean and given back by one who has it: it must not
+ * be clean for the mere reason that its content was equal at a rollback.
+ */
+LWC_TEST(freed_by_a_forked_child)
+{
+	const int n = 256;
+	char *p = private_memory(n * PAGE);
+	int snap, round, status, i;
+	bool whole;
+
+	NEED_ROOT();
+	if (!enter_group() || access(GROUP "/memory.reclaim", W_OK)) {
+		leave_group();
+		SKIP(return, "no control group");
+	}
+	memset(p, 1, n * PAGE);
+	round = SNAPSHOT(snap);
+	/* Kept, and then clean. */
+	for (i = 0; i < n && !round; i++)
+		p[i * PAGE] = 2;
+	if (round < 2)
+		ROLLBACK(snap, 0);
+	IN_CHILD(status) {
+		if (madvise(p, n * PAGE, MADV_FREE))
+			_exit(1);
+		for (i = 0; i < 20; i++)
+			write_text(GROUP "/memory.reclaim", "1M");
+	}
+	EXPECT_EQ(0, status);
+	for (i = 0, whole = true; i < n; i++)
+		whole &= p[i * PAGE] == 1 && p[i * PAGE + 100] == 1;
+	EXPECT_TRUE(whole);
+	leave_group();
+}
+
+/*
+ * Writes into @to of process @pid, of whose page it holds a reference until it is
+ * told to go on: what is to be written comes from memory of its own that a
+ * userfaultfd provides. Talks by bytes: says 'p' (pinned), is told, says 'w'.
+ */
+struct slow_writer {
+	pthread_t thread;
+	pid_t pid;
+	char *from, *to;
+	long written;
+};
+
+static void *write_slowly(void *data)
+{
+	struct slow_writer *w = data;
+	struct iovec local = { w->from, 8 }, remote = { w->to, 8 };
+
+	w->written = process_vm_writev(w->pid, &local, 1, &remote, 1, 0);
+	return NULL;
+}
+
+static int slow_writer_run(pid_t pid, char *to, int said, int told)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct slow_writer w = { .pid = pid, .to = to, .from = private_memory(PAGE) };
+	static char page[PAGE] __attribute__((aligned(4096)));
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)w.from, .len = PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)w.from, .src = (uintptr_t)page, .len = PAGE,
+	};
+	struct uffd_msg message;
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	char c;
+
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api))
+		return 77;
+	memcpy(page, "written!", 8);
+	for (;;) {
+		if (madvise(w.from, PAGE, MADV_DONTNEED) || ioctl(fd, UFFDIO_REGISTER, &reg))
+			return 1;
+		if (read(told, &c, 1) != 1 || c != 'g')
+			return c != 'q';
+		if (pthread_create(&w.thread, NULL, write_slowly, &w) ||
+		    read(fd, &message, sizeof(message)) != sizeof(message) ||
+		    write(said, "p", 1) != 1 || read(told, &c, 1) != 1)
+			return 2;
+		copy.copy = 0;
+		if (ioctl(fd, UFFDIO_COPY, &copy) || pthread_join(w.thread, NULL) ||
+		    w.written != 8 || ioctl(fd, UFFDIO_UNREGISTER, &reg.range) ||
+		    write(said, "w", 1) != 1)
+			return 3;
+	}
+}
+
+/* Return: what it says when it has done the next step. */
+static char go_on(int tell, int hear)
+{
+	char c = 0;
+
+	return write(tell, "g", 1) == 1 && read(hear, &c, 1) == 1 ? c : 'x';
+}
+
+/* What a page gets from who had it pinned when it was made equal is found. */
+LWC_TEST(pinned_meanwhile)
+{
+	char *p = private_memory(2 * PAGE);
+	int tell[2], hear[2], status;
+	struct lwc_event ev;
+	pid_t pid;
+
+	NEED_ROOT();
+	status = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (status < 0)
+		SKIP(return, "no userfaultfd");
+	close(status);
+	ASSERT_EQ(0, pipe(tell));
+	ASSERT_EQ(0, pipe(hear));
+	memset(p, 1, 2 * PAGE);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		close(tell[1]);
+		_exit(slow_writer_run(getppid(), p + 16, hear[1], tell[0]));
+	}
+	close(tell[0]);
+	close(hear[1]);
+
+	/* Pinned when the snapshot is taken. */
+	EXPECT_EQ('p', go_on(tell[1], hear[0]));
+	ASSERT_EQ(0, lwc_snapshot(-1, 0, &ev));
+	switch (++shm[0]) {
+	case 1:
+		EXPECT_EQ('w', go_on(tell[1], hear[0]));
+		EXPECT_EQ('w', p[16]);
+		ROLLBACK(ev.created, 0);
+		break;
+	case 2:
+		EXPECT_TRUE(is_all(p, 2, 1));
+		/* And when it is taken again, by when the page is one that was copied. */
+		memset(p, 2, 2 * PAGE);
+		EXPECT_EQ('p', go_on(tell[1], hear[0]));
+		ASSERT_EQ(0, lwc_snapshot(ev.created, 0, &ev));
+		if (++shm[0] == 3) {
+			EXPECT_EQ('w', go_on(tell[1], hear[0]));
+			EXPECT_EQ('w', p[16]);
+			ROLLBACK(ev.created, 0);
+		}
+		EXPECT_TRUE(is_all(p, 2, 2));
+		break;
+	}
+	/* To close the pipe would not do: the snapshot has it as well. */
+	ASSERT_EQ(1, write(tell[1], "q", 1));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+}
+
+/* A page that somebody else reads is replaced, and not written to behind his back. */
+LWC_TEST(spliced_into_a_pipe)
+{
+	char *p = private_memory(PAGE), got[64];
+	struct iovec iov = { p, sizeof(got) };
+	int snap, round, fds[2];
+
+	memset(p, 1, PAGE);
+	ASSERT_EQ(0, pipe(fds));
+	round = SNAPSHOT(snap);
+	EXPECT_TRUE(is_all(p, 1, 1));
+	if (round) {
+		ASSERT_EQ(sizeof(got), read(fds[0], got, sizeof(got)));
+		EXPECT_EQ(1 + round, got[0]);
+		EXPECT_EQ(1 + round, got[63]);
+	}
+	memset(p, 2 + round, PAGE);
+	ASSERT_EQ(sizeof(got), vmsplice(fds[1], &iov, 1, 0));
+	if (round < 6)
+		ROLLBACK(snap, 0);
+}
+
+/* What is known of pages that nothing is to be known of any more is freed. */
+LWC_TEST(notes_all_over_the_place)
+{
+	const size_t apart = 4 << 20;
+	const int n = 100, rounds = 120;
+	char *p = mmap(NULL, (rounds + 1) * n * apart, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int snap, round, i;
+
+	NEED_ROOT();
+	ASSERT_NE(MAP_FAILED, p);
+	if (!enter_group() || access(GROUP "/memory.current", R_OK)) {
+		leave_group();
+		SKIP(return, "no control group");
+	}
+	p[0] = 1;
+	round = SNAPSHOT(snap);
+	if (round == 10)
+		shm[0] = read_number(GROUP "/memory.current");
+	/* Elsewhere each time. */
+	for (i = 0; i < n; i++)
+		madvise(p + (round * n + i) * apart, PAGE, MADV_DONTNEED);
+	if (round < rounds)
+		ROLLBACK(snap, 0);
+	/* Half a kilobyte each would be 5 MB. */
+	EXPECT_GE(2 << 20, read_number(GROUP "/memory.current") - shm[0]);
+	leave_group();
+}
+
+/* However large the ranges are that a program has notes made of. */
+LWC_TEST(bound_on_what_is_noted)
+{
+	const size_t giga = 1 << 30;
+	const int n = 100;
+	char *p = mmap(NULL, 2 * n * giga, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int snap, round, i;
+
+	NEED_ROOT();
+	ASSERT_NE(MAP_FAILED, p);
+	if (!enter_group() || access(GROUP "/memory.peak", R_OK)) {
+		leave_group();
+		SKIP(return, "no control group");
+	}
+	p[0] = 1;
+	round = SNAPSHOT(snap);
+	EXPECT_EQ(1, p[0]);
+	for (i = 0; i < n; i++)
+		EXPECT_EQ(0, madvise(p + i * 2 * giga, giga, MADV_DONTNEED));
+	p[0] = 2;
+	if (!round)
+		shm[0] = read_number(GROUP "/memory.current");
+	if (round < 3)
+		ROLLBACK(snap, 0);
+	EXPECT_GE(6 << 20, read_number(GROUP "/memory.peak") - shm[0]);
+	leave_group();
 }
 
 TEST_HARNESS_MAIN

@@ -14,16 +14,16 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/swap.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "../zram.h"
 #include "model.h"
 
 #define THP	"/sys/kernel/mm/transparent_hugepage/enabled"
 #define KSM	"/sys/kernel/mm/ksm/run"
 #define SWAPPINESS "/proc/sys/vm/swappiness"
 #define GROUP	"/sys/fs/cgroup/model"
+#define SWAP_MEGABYTES 96
 #define MGLRU	"/sys/kernel/mm/lru_gen/enabled"
 
 const char * const counter_names[N_COUNTERS] = {
@@ -35,98 +35,10 @@ const char * const counter_names[N_COUNTERS] = {
 static int swap_number = -1, direct_number = -1;
 static char thp_before[32], ksm_before[8], mglru_before[16], swappiness_before[16];
 
-static int read_text(const char *path, char *to, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, to, size - 1);
-
-	if (fd >= 0)
-		close(fd);
-	to[n > 0 ? n : 0] = 0;
-	return n > 0 ? 0 : -1;
-}
-
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
-
-	if (fd >= 0)
-		close(fd);
-	return n < 0 ? -1 : 0;
-}
-
-static void load_zram(void)
-{
-	pid_t pid;
-
-	if (!access("/sys/class/zram-control", F_OK))
-		return;
-	pid = fork();
-	if (!pid) {
-		execl("/sbin/modprobe", "modprobe", "-q", "zram", NULL);
-		_exit(1);
-	}
-	waitpid(pid, NULL, 0);
-}
-
-/* A new device of @size bytes. Return: its number, or -1. */
-static int new_device(const char *size)
-{
-	char text[16], path[64];
-	int number;
-
-	if (read_text("/sys/class/zram-control/hot_add", text, sizeof(text)))
-		return -1;
-	number = atoi(text);
-	snprintf(path, sizeof(path), "/sys/block/zram%d/disksize", number);
-	return write_text(path, size) ? -1 : number;
-}
-
-static void device_path(int number, char *path, size_t size)
-{
-	snprintf(path, size, "/dev/zram%d", number);
-}
-
-static void remove_device(int number)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%d", number);
-	/* It may be in use for a moment still. */
-	for (int i = 0; i < 100 && write_text("/sys/class/zram-control/hot_remove", text); i++)
-		usleep(10000);
-}
-
 static bool make_swap(void)
 {
-	union {
-		char bytes[4096];
-		struct {
-			char boot[1024];
-			uint32_t version, last_page, bad_pages;
-		};
-	} header = { .version = 1, .last_page = (96u << 20) / 4096 - 1 };
-	char path[32];
-	bool ok;
-	int fd;
-
-	swap_number = new_device("96M");
-	if (swap_number < 0)
-		return false;
-	memcpy(header.bytes + 4086, "SWAPSPACE2", 10);
-	device_path(swap_number, path, sizeof(path));
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	ok = fd >= 0 && write(fd, &header, 4096) == 4096 && !fsync(fd);
-	close(fd);
-	return ok && !swapon(path, 0);
-}
-
-static bool has_swap(void)
-{
-	char text[512];
-
-	return !read_text("/proc/swaps", text, sizeof(text)) && strchr(text, '\n')[1];
+	swap_number = zram_add(SWAP_MEGABYTES);
+	return swap_number >= 0 && zram_swap_on(swap_number, SWAP_MEGABYTES);
 }
 
 static bool make_direct(void)
@@ -136,10 +48,10 @@ static bool make_direct(void)
 	bool ok;
 	int fd, i;
 
-	direct_number = new_device("4M");
+	direct_number = zram_add(4);
 	if (direct_number < 0)
 		return false;
-	device_path(direct_number, path, sizeof(path));
+	zram_path(direct_number, path, sizeof(path));
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	ok = fd >= 0;
 	for (i = 0; ok && i < 1024; i++) {
@@ -180,7 +92,6 @@ unsigned int machine_set_up(void)
 
 	if (!geteuid()) {
 		can |= CAN_ROOT;
-		load_zram();
 		if (!has_swap())
 			make_swap();
 		if (make_direct())
@@ -220,8 +131,6 @@ static void choose_again(const char *path, char *list)
 
 void machine_restore(void)
 {
-	char path[32];
-
 	if (geteuid())
 		return;
 	choose_again(THP, thp_before);
@@ -238,13 +147,11 @@ void machine_restore(void)
 	if (*mglru_before)
 		write_text(MGLRU, mglru_before);
 	if (swap_number >= 0) {
-		device_path(swap_number, path, sizeof(path));
-		if (swapoff(path))
-			perror("# model: swapoff");
-		remove_device(swap_number);
+		zram_swap_off(swap_number);
+		zram_remove(swap_number);
 	}
 	if (direct_number >= 0)
-		remove_device(direct_number);
+		zram_remove(direct_number);
 	swap_number = -1;
 	direct_number = -1;
 }
@@ -255,7 +162,7 @@ int machine_open_direct(void)
 
 	if (direct_number < 0)
 		return -1;
-	device_path(direct_number, path, sizeof(path));
+	zram_path(direct_number, path, sizeof(path));
 	return open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
 }
 
