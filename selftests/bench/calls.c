@@ -75,7 +75,8 @@ static const struct work calls[] = {
 	{ "getppid", "getppid()", 1, .rounds = getppid_rounds },
 	{ "null_ioctl", "an ioctl that does nothing", 1, .before = open_device, .rounds = ioctl_rounds },
 	{ "copy_page", "memcpy() of a page", 1, .rounds = copy_rounds },
-	{ "swapcontext", "swapcontext(), one way", 2, .before = make_ucontext, .rounds = ucontext_rounds },
+	{ "swapcontext", "swapcontext(), one way", 2, .before = make_ucontext,
+	  .rounds = ucontext_rounds },
 };
 
 void measure_calls(void)

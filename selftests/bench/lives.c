@@ -50,10 +50,43 @@ static void snapshot_rounds(long n)
 	}
 }
 
+static struct lwc_pool *pool;
+
+static long nothing(void *state, uint64_t arg)
+{
+	(void)state;
+	return arg;
+}
+
+/* The first run makes the context, and does not count. */
+static void open_pool(const struct shape *shape)
+{
+	int r;
+
+	arrange(shape);
+	r = lwc_pool_open(NULL, 0, 1, nothing, NULL, &pool);
+	if (r)
+		die("lwc_pool_open", -r);
+}
+
+static void pool_rounds(long n)
+{
+	long result;
+	int r;
+
+	while (n--) {
+		r = lwc_pool_run(pool, n, &result);
+		if (r || result != n)
+			die("lwc_pool_run", r ? -r : EPROTO);
+	}
+}
+
 static const struct work lives[] = {
 	{ "fork", "fork(), exit, wait", 1, false, arrange, .rounds = fork_rounds },
 	{ "create", "lwc_create(), close", 1, true, arrange, .rounds = create_rounds },
 	{ "snapshot", "lwc_snapshot() of a new one, close", 1, true, arrange, .rounds = snapshot_rounds },
+	{ "pool", "lwc_pool_run() of what does nothing", 1, true, open_pool,
+	  .rounds = pool_rounds },
 };
 
 void measure_lives(void)

@@ -18,8 +18,10 @@ END = '<!-- end of figures -->'
 SMALLEST = ['getppid', 'null_ioctl', 'copy_page', 'swapcontext', 'switch', 'switch_threads',
             'thread', 'eventfd', 'futex', 'pipe', 'ptrace', 'user_notif']
 EVENTS = ['pages_copied', 'compares', 'duplicates', 'faults']
-LIVES = ['fork', 'create', 'snapshot']
-COLUMNS = [('rollback', 'rollback'), ('rearm', 're-arm'), ('renew', 'renew'),
+LIVES = ['fork', 'create', 'snapshot', 'pool']
+OURS = [('rollback', 'rollback'), ('rearm', 're-arm'), ('renew', 'renew'), ('fresh', 'fresh'),
+        ('discard', 'discard')]
+COLUMNS = [*OURS,
            ('copy_request', '`memcpy()`'), ('uffd', 'userfaultfd'), ('soft_dirty', 'soft-dirty'),
            ('fork_request', 'child')]
 
@@ -89,7 +91,7 @@ def sweep(run, title, shapes):
 def events(run):
     """What happened in one operation."""
     lines = head('100 MB mapped, 10 pages written', *[event.replace('_', ' ') for event in EVENTS])
-    for op, name in COLUMNS[:3]:
+    for op, name in OURS:
         figure = run['figures'][f'{op}-100mb-10p']
         lines.append(row(name, *[f'{figure[event]:.2f}' for event in EVENTS]))
     return lines
