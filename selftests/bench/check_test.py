@@ -31,15 +31,19 @@ class Check(unittest.TestCase):
         self.run_ = copy.deepcopy(self.committed)
         self.page = PAGE.read_text()
 
-    def check(self):
+    def check(self, second=None):
         """Its status, and the lines in which it complains."""
         place = pathlib.Path(self.directory.name)
+        run = str(place / 'run.json')
+        if second:
+            (place / 'second.json').write_text(json.dumps(second))
+            run += f',{place / "second.json"}'
         files = {'run.json': json.dumps(self.run_), 'committed.json': json.dumps(self.committed),
                  'page.md': self.page}
         for name, text in files.items():
             (place / name).write_text(text)
-        done = subprocess.run([targets.HERE / 'check.py', *[place / name for name in files]],
-                              capture_output=True, text=True, check=False)
+        done = subprocess.run([targets.HERE / 'check.py', run, place / 'committed.json',
+                               place / 'page.md'], capture_output=True, text=True, check=False)
         worse = [line.split()[1].rstrip(':') for line in done.stdout.splitlines()
                  if line.startswith('WORSE ')]
         return done.returncode, worse
@@ -72,6 +76,24 @@ class Check(unittest.TestCase):
         """More than three."""
         self.make('switch_threads', 1.04)
         self.assertEqual(self.check(), (1, ['switch_threads']))
+
+    def test_worse_once(self):
+        """A second run is as it was."""
+        self.make('switch_threads', 1.04)
+        self.assertEqual(self.check(self.committed), (0, []))
+
+    def test_worse_twice(self):
+        """One of them more than the other."""
+        self.make('switch_threads', 1.04)
+        second = copy.deepcopy(self.run_)
+        second['figures']['switch_threads']['value'] *= 1.2
+        self.assertEqual(self.check(second), (1, ['switch_threads']))
+
+    def test_runs_that_cannot_be_compared(self):
+        """Of two kernels."""
+        second = copy.deepcopy(self.run_)
+        second['kernel'] = '6.12.0'
+        self.assertEqual(self.check(second), (1, []))
 
     def test_a_peer_may_be_slower(self):
         """The kernel's own cost is not ours to keep."""
