@@ -132,27 +132,30 @@ free_specs:
 
 /* What decides which descriptors a renewed context has. */
 struct renewed_view {
-	const struct lwc_specs *specs;
-	const struct lwc_context *creator;
+	const struct lwc_context *context;
 };
 
 static bool keep_file(const void *view, unsigned int fd, struct file *file)
 {
 	const struct renewed_view *renewed = view;
 
-	return lwc_specs_keep_file(renewed->specs, fd, file);
+	return lwc_specs_keep_file(renewed->context->specs, fd, file);
 }
 
 /*
- * The way back to the creator may stay where it is: it says nothing of what
- * the context did, and would get a number anew at the next switch.
+ * The way back to the creator may stay where it was put: it says nothing of what
+ * the context did, and would get a number anew at the next switch. Duplicates of
+ * it may not.
  */
 static bool spare_file(const void *view, unsigned int fd, struct file *file)
 {
 	const struct renewed_view *renewed = view;
+	const struct lwc_context *context = renewed->context;
 	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
 
-	return descriptor && descriptor->weak && descriptor->context == renewed->creator;
+	return descriptor && descriptor->weak && descriptor->context == context->creator &&
+	       descriptor->fd == fd && descriptor->table &&
+	       (descriptor->table == context || descriptor->table == context->kept);
 }
 
 /* May the current thread renew @context here? */
@@ -173,7 +176,7 @@ static int renew_locked(struct lwc_context *context, struct lwc_event __user *ev
 			struct mm_struct **old_mm, struct lwc_closing **closing,
 			struct lwc_reset *kept, struct list_head *doomed)
 {
-	const struct renewed_view renewed = { context->specs, context->creator };
+	const struct renewed_view renewed = { context };
 	const struct lwc_files_view view = { keep_file, spare_file, &renewed };
 	struct lwc_thread *thread;
 	struct lwc_place *place;

@@ -38,7 +38,7 @@ static int check_files(const struct lwc_spec *spec)
 	switch (spec->mode) {
 	case LWC_COW:
 	case LWC_UNMAP:
-		return spec->flags ? -EOPNOTSUPP : 0;
+		return spec->flags & LWC_GRANT ? -EOPNOTSUPP : 0;
 	case LWC_SHARE:
 		return is_whole(spec) ? -EOPNOTSUPP : -EINVAL;
 	default:
@@ -134,16 +134,19 @@ void lwc_specs_free(struct lwc_specs *specs)
 
 bool lwc_specs_keep_file(const void *context, unsigned int fd, struct file *file)
 {
+	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
 	const struct lwc_specs *specs = context;
 	unsigned int i;
 
-	if (lwc_descriptor_of(file))
+	/* A snapshot is of use nowhere but in the context that it is of. */
+	if (descriptor && descriptor->context->snapshot)
 		return false;
 	for (i = specs ? specs->n : 0; i-- > 0; ) {
 		const struct lwc_spec *spec = &specs->list[i];
 
 		if (spec->type == LWC_FILES && fd >= spec->from && fd < spec->to)
-			return spec->mode != LWC_UNMAP;
+			return spec->mode != LWC_UNMAP &&
+			       (!descriptor || (spec->flags & LWC_INHERIT));
 	}
-	return true;
+	return !descriptor;
 }

@@ -43,7 +43,8 @@ void lwc_specs_free(struct lwc_specs *specs);
  * @fd: number
  * @file: what it names
  *
- * A lwc_files_filter. Descriptors of contexts are never handed on.
+ * A lwc_files_filter. A descriptor of a context is only handed on where the last
+ * spec for its number says LWC_INHERIT; it is the same open file then.
  */
 bool lwc_specs_keep_file(const void *specs, unsigned int fd, struct file *file);
 

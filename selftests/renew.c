@@ -317,6 +317,25 @@ LWC_TEST(context_descriptors_are_not_copied)
 	EXPECT_EQ(9, CALL(other, 0));
 }
 
+/* Of the way back one number stays, and not what the context made of it. */
+LWC_TEST(duplicates_of_the_caller_go)
+{
+	int ctx, i;
+
+	CONTEXT(ctx) {
+		ASSERT_EQ(400, dup2(in.ev.caller, 400));
+	}
+	ASSERT_LE(0, ctx);
+	CALL(ctx, 0);
+	for (i = 0; i < 3; i++) {
+		RENEW(ctx) {
+			in.reply = is_open(400);
+			ASSERT_EQ(400, dup2(in.ev.caller, 400));
+		}
+		EXPECT_EQ(0, CALL(ctx, 0));
+	}
+}
+
 /* What it made itself goes with the rest. */
 LWC_TEST(contexts_made_inside_go)
 {

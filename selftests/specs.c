@@ -258,4 +258,100 @@ LWC_TEST(specs_known_but_unfinished)
 	EXPECT_ERR(lwc_create, EOPNOTSUPP, lwc_create(&share_creds, 1, 0, &ev));
 }
 
+static const struct lwc_spec *inheriting(struct lwc_spec *spec, int fd)
+{
+	*spec = (struct lwc_spec){
+		.type = LWC_FILES, .mode = LWC_COW, .flags = LWC_INHERIT, .from = fd, .to = fd + 1,
+	};
+	return spec;
+}
+
+/* A descriptor of a context goes along where it is named, with what it may do. */
+LWC_TEST(inherited_descriptor)
+{
+	struct lwc_spec spec;
+	struct lwc_event ev;
+	int named, other, ctx, round;
+	long before = counter("contexts");
+
+	CONTEXT(named) {
+		in.reply = 5;
+	}
+	ASSERT_LE(0, named);
+	ASSERT_EQ(300, dup2(named, 300));
+	CONTEXT(other) {
+		in.reply = 6;
+	}
+	ASSERT_LE(0, other);
+	ASSERT_EQ(301, dup2(other, 301));
+	ASSERT_EQ(0, lwc_restrict(300, LWC_MAY_SWITCH, NULL, 0));
+	CONTEXT_WITH(ctx, inheriting(&spec, 300), 1, 0) {
+		EXPECT_FALSE(is_open(301));
+		EXPECT_ERR(lwc_keep, EPERM, lwc_keep(300));
+		EXPECT_ERR(lwc_restrict, EPERM, lwc_restrict(300, 0, NULL, 0));
+		in.reply = CALL(300, 0);
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_EQ(5, CALL(ctx, 0));
+	/* It keeps the context alive there, and a renew brings what there is here. */
+	ASSERT_EQ(0, lwc_close(named));
+	ASSERT_EQ(0, lwc_close(300));
+	EXPECT_EQ(5, CALL(ctx, 0));
+	ASSERT_EQ(300, dup2(other, 300));
+	for (round = 0; round < 3; round++) {
+		ASSERT_EQ(0, lwc_renew(ctx, 0, &ev));
+		if (ev.reason == LWC_EV_SWITCH) {
+			inside_context = true;
+			for (;;) {
+				long reply = CALL(300, 0);
+
+				close(300);
+				lwc_switch(ev.caller, 0, reply, &ev);
+			}
+		}
+		EXPECT_EQ(6, CALL(ctx, 0));
+	}
+	EXPECT_EQ(before + 2, contexts_settle(before + 2));
+	ASSERT_EQ(0, lwc_close(ctx));
+	EXPECT_EQ(before + 1, contexts_settle(before + 1));
+}
+
+/* Snapshots are of no use there; and the last word on a number counts. */
+LWC_TEST(inherited_or_not)
+{
+	struct lwc_spec all = { LWC_FILES, LWC_COW, LWC_INHERIT, 0, UINT64_MAX };
+	struct lwc_spec later[2] = { all, FILES(COW, 300, 301) };
+	struct lwc_spec unmapped[2] = { all, FILES(UNMAP, 300, 301) };
+	struct lwc_event ev;
+	int named, ctx, snap;
+
+	CONTEXT(named) {
+	}
+	ASSERT_LE(0, named);
+	ASSERT_EQ(300, dup2(named, 300));
+	ASSERT_EQ(301, dup2(named, 301));
+	ASSERT_EQ(0, lwc_snapshot(-1, 0, &ev));
+	snap = ev.created;
+	ASSERT_EQ(302, dup2(snap, 302));
+	CONTEXT_WITH(ctx, &all, 1, 0) {
+		in.reply = is_open(300) + 2 * is_open(301) + 4 * is_open(302);
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_EQ(3, CALL(ctx, 0));
+	lwc_close(ctx);
+	CONTEXT_WITH(ctx, later, 2, 0) {
+		in.reply = is_open(300) + 2 * is_open(301);
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_EQ(2, CALL(ctx, 0));
+	lwc_close(ctx);
+	CONTEXT_WITH(ctx, unmapped, 2, 0) {
+		in.reply = is_open(300) + 2 * is_open(301);
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_EQ(2, CALL(ctx, 0));
+	lwc_close(ctx);
+	EXPECT_EQ(0, lwc_close(snap));
+}
+
 TEST_HARNESS_MAIN

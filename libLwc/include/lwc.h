@@ -162,7 +162,8 @@ int lwc_features(struct lwc_features *f);
  *
  * Only the creating thread has a place in the new context. Locks that other
  * threads held stay held in the copy, as after fork(2). Descriptors of contexts
- * are not duplicated, unless a LWC_FILES spec with LWC_INHERIT names them.
+ * are not duplicated, unless a LWC_FILES spec with LWC_INHERIT names them: the same
+ * open descriptors then, with the same rights. Those of snapshots never are.
  * MADV_DONTFORK ranges are absent and MADV_WIPEONFORK ranges zero in it.
  *
  * A context ends when its last strong descriptor is closed and no thread is in
@@ -171,7 +172,7 @@ int lwc_features(struct lwc_features *f);
  * LWC_KEEP: with a kept state, see lwc_keep(). It takes memory as another context
  * does, which is made with it.
  *
- * Works now: LWC_FILES with LWC_COW and LWC_UNMAP, and LWC_COW of anything else,
+ * Works now: LWC_FILES with LWC_COW, LWC_UNMAP and LWC_INHERIT, LWC_COW of anything else,
  * which is what there is without a spec; and LWC_KEEP. The rest of @specs and
  * @flags is checked, then -EOPNOTSUPP.
  *
