@@ -374,19 +374,12 @@ LWC_TEST(unfinished_calls)
 	struct lwc_spec spec = { LWC_MEMORY, LWC_COW, 0, 0, UINT64_MAX };
 	struct lwc_spec bad = { LWC_MEMORY, LWC_COW, 0, 4096, 4096 };
 	uint64_t args[6] = { 0 };
-	struct lwc_event ev;
 	int ctx;
 
-	ASSERT_EQ(0, lwc_snapshot(-1, 0, &ev));
-	EXPECT_ERR(lwc_keep, EINVAL, lwc_keep(ev.created));
-	EXPECT_EQ(0, lwc_close(ev.created));
 	CONTEXT(ctx) {
 		in.reply = 1;
 	}
 	ASSERT_LE(0, ctx);
-	EXPECT_ERR(lwc_keep, EBADF, lwc_keep(-1));
-	EXPECT_ERR(lwc_keep, EBADF, lwc_keep(0));
-	EXPECT_ERR(lwc_keep, EOPNOTSUPP, lwc_keep(ctx));
 	EXPECT_ERR(lwc_overlay, EBADF, lwc_overlay(-1, &spec, 1));
 	EXPECT_ERR(lwc_overlay, EBADF, lwc_overlay(0, &spec, 1));
 	EXPECT_ERR(lwc_overlay, EFAULT, lwc_overlay(ctx, NULL, 1));
