@@ -62,6 +62,7 @@ struct lwc_thread;
  * @owned: has references of its own to @mm, @files, @fs (above)
  * @pinned: the root context: lives as long as its process
  * @counted: against the limits
+ * @traps_faults: faults inside become switches to @creator
  * @torn: making it anew failed half-way: nobody may enter until that succeeds
  * @frozen: a record, in which nobody ever runs: of a snapshot, or a kept state
  * @snapshot: set where this is the record behind a snapshot, not a context
@@ -94,6 +95,7 @@ struct lwc_context {
 	bool owned;
 	bool pinned;
 	bool counted;
+	bool traps_faults;
 	bool torn;
 	bool frozen;
 	struct lwc_snapshot *snapshot;

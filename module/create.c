@@ -55,6 +55,7 @@ static int create_locked(struct lwc_process *process, struct lwc_specs **specs,
 	context->creator = thread->context;
 	lwc_context_get(context->creator);
 	context->creator_thread = thread->serial;
+	context->traps_faults = flags & LWC_TRAP_FAULTS;
 	list_add(&context->of_process, &process->contexts);
 
 	err = -ENOMEM;

@@ -26,6 +26,7 @@
 #include "rollback.h"
 #include "stats.h"
 #include "switch.h"
+#include "trap.h"
 #include "view.h"
 
 static bool allow_untested_kernel;
@@ -240,11 +241,16 @@ static int __init lwc_init(void)
 	err = lwc_guard_init();
 	if (err)
 		goto exit_process;
-	err = misc_register(&device);
+	err = lwc_trap_init();
 	if (err)
 		goto exit_guard;
+	err = misc_register(&device);
+	if (err)
+		goto exit_trap;
 	return 0;
 
+exit_trap:
+	lwc_trap_exit();
 exit_guard:
 	lwc_guard_exit();
 exit_process:
@@ -257,6 +263,7 @@ exit_powers:
 static void __exit lwc_exit(void)
 {
 	misc_deregister(&device);
+	lwc_trap_exit();
 	lwc_guard_exit();
 	lwc_process_exit();
 	lwc_powers_exit();

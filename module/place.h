@@ -22,13 +22,20 @@ struct lwc_context;
 struct lwc_event;
 struct lwc_thread;
 
+/*
+ * lwc_place.event of a place that was left by a fault: who comes back is told
+ * nothing. It is the address of nothing that a program could have.
+ */
+#define LWC_AT_FAULT	((struct lwc_event __user *)~0UL)
+
 /**
  * struct lwc_place - a thread's saved state in one context
  * @of_thread: in lwc_thread.places
  * @of_context: in lwc_context.places
  * @thread: whose; NULL for the place of a snapshot
  * @context: where
- * @event: the caller's struct lwc_event, written when control comes back
+ * @event: the caller's struct lwc_event, written when control comes back, or
+ *	LWC_AT_FAULT
  * @regs: general registers as they go back to user space
  * @fpstate: extended state; the task's own buffer for its first place
  * @fpstate_memory: what to free, NULL for the task's own buffer

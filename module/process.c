@@ -146,7 +146,33 @@ static void thread_free(struct lwc_thread *thread)
 
 static void thread_end(struct callback_head *work)
 {
-	thread_free(container_of(work, struct lwc_thread, end_work));
+	struct lwc_thread *thread = container_of(work, struct lwc_thread, end_work);
+
+	/* The kernel runs what was queued last first: the others come after this one. */
+	if (thread->queued)
+		thread->ended = true;
+	else
+		thread_free(thread);
+}
+
+bool lwc_thread_queue(struct lwc_thread *thread, struct callback_head *work,
+		      task_work_func_t func)
+{
+	init_task_work(work, func);
+	if (task_work_add(current, work, TWA_RESUME))
+		return false;
+	thread->queued++;
+	return true;
+}
+
+bool lwc_thread_dequeue(struct lwc_thread *thread)
+{
+	thread->queued--;
+	if (!thread->ended)
+		return true;
+	if (!thread->queued)
+		thread_free(thread);
+	return false;
 }
 
 /* The current task ends or has a new program: take its record off the table. */

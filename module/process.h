@@ -14,9 +14,12 @@
 #include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/signal_types.h>
 #include <linux/task_work.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
+
+#include "kernel/symbols.h"
 
 struct lwc_context;
 struct lwc_place;
@@ -75,6 +78,20 @@ struct lwc_process {
 };
 
 /**
+ * struct lwc_fault - a fault of the thread on its way to become an event (trap.c)
+ * @work: runs before the thread is in user space again
+ * @pending: @work is queued, and the rest counts
+ * @info: the signal that it would be
+ * @handler: how the kernel would force that
+ */
+struct lwc_fault {
+	struct callback_head work;
+	bool pending;
+	struct kernel_siginfo info;
+	enum lwc_sig_handler handler;
+};
+
+/**
  * struct lwc_thread - a thread that has made a call
  * @of_table: in the table of threads, by @task
  * @task: lives as long as this
@@ -88,6 +105,10 @@ struct lwc_process {
  * @places: in all contexts, with @place
  * @transits: odd while it is on the way between two contexts, so that who
  *	looks at it from outside can tell whether it moved
+ * @fault: one that is to become an event
+ * @resume_work: gives a place that was left by a fault the rest of its registers
+ * @queued: how many of the two works are queued
+ * @ended: the thread has let go of everything, and the last of them frees this
  * @end_work: frees this once the thread has let go of everything
  */
 struct lwc_thread {
@@ -101,6 +122,10 @@ struct lwc_thread {
 	struct lwc_context *birth;
 	struct list_head places;
 	unsigned long transits;
+	struct lwc_fault fault;
+	struct callback_head resume_work;
+	unsigned int queued;
+	bool ended;
 	struct callback_head end_work;
 	struct rcu_head rcu;
 };
@@ -162,6 +187,24 @@ static inline void lwc_process_unlock(struct lwc_process *process)
  * Return: NULL if it has made no call.
  */
 struct lwc_thread *lwc_thread_find(const struct task_struct *task);
+
+/**
+ * lwc_thread_queue() - have a work run before the current thread is in user space
+ * @thread: it
+ * @work: part of @thread
+ * @func: begins with lwc_thread_dequeue()
+ *
+ * May be called with interrupts off. Return: false if the task is ending.
+ */
+bool lwc_thread_queue(struct lwc_thread *thread, struct callback_head *work,
+		      task_work_func_t func);
+
+/**
+ * lwc_thread_dequeue() - such a work is run
+ *
+ * Return: false if the thread has ended, and its record may be gone.
+ */
+bool lwc_thread_dequeue(struct lwc_thread *thread);
 
 /**
  * lwc_thread_current() - the current thread's record, made if there is none

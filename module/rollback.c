@@ -64,11 +64,13 @@ static bool is_living_snapshot(const void *unused, unsigned int fd, struct file 
 static const struct lwc_files_view recorded = { .keep = is_no_snapshot };
 
 /* The point to come back to: here, as the system call returns. */
-static void record_place(struct lwc_snapshot *snapshot, struct lwc_event __user *event)
+static void record_place(struct lwc_snapshot *snapshot, unsigned int flags,
+			 struct lwc_event __user *event)
 {
 	lwc_place_save(snapshot->place);
 	lwc_place_copy_extended(snapshot->place);
 	snapshot->place->event = event;
+	snapshot->traps_faults = flags & LWC_TRAP_FAULTS;
 	snapshot->single = thread_group_empty(current);
 	lwc_lock_signals();
 	memcpy(snapshot->actions, lwc_sighand()->action, sizeof(snapshot->actions));
@@ -114,8 +116,8 @@ static int may_record(const struct lwc_thread *thread)
 }
 
 /* With the process's lock held. Return: the descriptor or an error. */
-static int take_locked(struct lwc_process *process, struct lwc_event __user *event,
-		       struct list_head *doomed)
+static int take_locked(struct lwc_process *process, unsigned int flags,
+		       struct lwc_event __user *event, struct list_head *doomed)
 {
 	struct lwc_thread *thread = lwc_thread_current(process);
 	struct lwc_context *record;
@@ -134,7 +136,7 @@ static int take_locked(struct lwc_process *process, struct lwc_event __user *eve
 	err = lwc_context_fill(record, thread->context, is_no_snapshot, NULL);
 	if (err)
 		goto doom;
-	record_place(record->snapshot, event);
+	record_place(record->snapshot, flags, event);
 	file = lwc_descriptor_open(record, 0, false);
 	if (IS_ERR(file)) {
 		err = PTR_ERR(file);
@@ -155,7 +157,8 @@ doom:
  * Re-arming: what the snapshot has becomes what there is now. With the
  * process's lock held; @old_mm and @closing are put once it is dropped.
  */
-static int rearm_locked(struct lwc_context *record, int fd, struct lwc_event __user *event,
+static int rearm_locked(struct lwc_context *record, int fd, unsigned int flags,
+			struct lwc_event __user *event,
 			struct mm_struct **old_mm, struct lwc_closing **closing)
 {
 	struct lwc_snapshot *snapshot = record->snapshot;
@@ -185,7 +188,7 @@ static int rearm_locked(struct lwc_context *record, int fd, struct lwc_event __u
 	lwc_files_equalise(record->files, current->files, &recorded, *closing);
 	lwc_fs_equalise(record->fs, current->fs);
 	lwc_powers_update(&record->powers);
-	record_place(snapshot, event);
+	record_place(snapshot, flags, event);
 	snapshot->fd = fd;
 	list_move_tail(&snapshot->of_base, &thread->context->snapshots);
 	return 0;
@@ -237,10 +240,11 @@ long lwc_snapshot(const struct lwc_snapshot_args *args)
 	if (err)
 		goto put_process;
 	if (descriptor) {
-		err = rearm_locked(descriptor->context, args->snapshot, to, &old_mm, &closing);
+		err = rearm_locked(descriptor->context, args->snapshot, args->flags, to, &old_mm,
+				   &closing);
 		event.created = args->snapshot;
 	} else {
-		event.created = take_locked(process, to, &doomed);
+		event.created = take_locked(process, args->flags, to, &doomed);
 		err = min(event.created, 0);
 	}
 	lwc_process_unlock(process);
@@ -361,32 +365,96 @@ static int rollback_locked(struct lwc_context *record, struct file *file,
 	return 0;
 }
 
+/*
+ * With the process's lock held, which it drops. On success @to is where the event
+ * is wanted.
+ */
+static int rollback_and_unlock(struct lwc_context *record, struct file *file,
+			       struct lwc_event *event, struct lwc_event __user **to)
+{
+	struct lwc_process *process = record->process;
+	struct lwc_closing *closing = NULL;
+	struct mm_struct *old_mm;
+	LIST_HEAD(doomed);
+	int err;
+
+	err = rollback_locked(record, file, event, to, &old_mm, &closing, &doomed);
+	lwc_process_unlock(process);
+	lwc_context_bury(&doomed);
+	if (!IS_ERR(closing))
+		lwc_files_close(closing);
+	if (!err)
+		lwc_mm_put(old_mm, process->leader);
+	return err;
+}
+
 long lwc_rollback(struct lwc_descriptor *descriptor, const struct lwc_rollback_args *args)
 {
 	struct lwc_event event = {
 		.caller = -1, .reason = LWC_EV_ROLLBACK, .arg = args->arg,
 	};
 	struct lwc_context *record = descriptor->context;
-	struct lwc_process *process = record->process;
 	struct lwc_event __user *to;
-	struct lwc_closing *closing = NULL;
-	struct mm_struct *old_mm;
-	LIST_HEAD(doomed);
 	int err;
 
 	if (args->flags || !record->snapshot)
 		return -EINVAL;
+	err = lwc_process_lock(record->process, LWC_EXCLUDE_TRACERS);
+	if (err)
+		return err;
+	err = rollback_and_unlock(record, descriptor->file, &event, &to);
+	if (err)
+		return err;
+	lwc_event_deliver(to, &event);
+	return current_pt_regs()->ax;
+}
+
+/* The innermost one of @thread's that wants faults. */
+static struct lwc_snapshot *find_trapping(const struct lwc_thread *thread)
+{
+	struct lwc_snapshot *snapshot;
+
+	list_for_each_entry_reverse(snapshot, &thread->context->snapshots, of_base) {
+		if (snapshot->traps_faults && snapshot->thread == thread->serial)
+			return snapshot;
+	}
+	return NULL;
+}
+
+/* The file behind one of the descriptors that the task has of a snapshot. */
+static struct file *get_descriptor(struct lwc_context *table, struct lwc_context *record)
+{
+	const int fd = lwc_descriptor_number(table, record);
+
+	return fd < 0 ? NULL : fget(fd);
+}
+
+int lwc_rollback_at_fault(struct lwc_thread *thread, struct lwc_event *event,
+			  struct lwc_event __user **to)
+{
+	struct lwc_process *process = thread->process;
+	struct lwc_snapshot *snapshot;
+	struct file *file;
+	int err;
+
 	err = lwc_process_lock(process, LWC_EXCLUDE_TRACERS);
 	if (err)
 		return err;
-	err = rollback_locked(record, descriptor->file, &event, &to, &old_mm, &closing, &doomed);
-	lwc_process_unlock(process);
-	lwc_context_bury(&doomed);
-	if (!IS_ERR(closing))
-		lwc_files_close(closing);
+	err = lwc_context_settle(thread->context);
 	if (err)
-		return err;
-	lwc_mm_put(old_mm, process->leader);
-	lwc_event_deliver(to, &event);
-	return current_pt_regs()->ax;
+		goto unlock;
+	err = -ENOENT;
+	snapshot = find_trapping(thread);
+	if (!snapshot)
+		goto unlock;
+	file = get_descriptor(thread->context, snapshot->record);
+	if (!file)
+		goto unlock;
+	err = rollback_and_unlock(snapshot->record, file, event, to);
+	fput(file);
+	return err;
+
+unlock:
+	lwc_process_unlock(process);
+	return err;
 }

@@ -24,6 +24,7 @@ struct lwc_place;
  * @thread: serial number of who took it
  * @place: registers and the like
  * @fd: its descriptor when it was armed
+ * @traps_faults: a fault of that thread rolls back to it
  * @single: the process had one thread, so @actions count
  * @actions: signal handlers
  */
@@ -34,6 +35,7 @@ struct lwc_snapshot {
 	u64 thread;
 	struct lwc_place *place;
 	int fd;
+	bool traps_faults;
 	bool single;
 	struct k_sigaction actions[_NSIG];
 };

@@ -30,6 +30,7 @@ LWC_COUNTER(renews);
 LWC_COUNTER(pages_copied);
 LWC_COUNTER(compares);
 LWC_COUNTER(duplicates);
+LWC_COUNTER(faults);
 LWC_COUNTER(refusals);
 
 static struct attribute *lwc_stats_attrs[] = {
@@ -40,6 +41,7 @@ static struct attribute *lwc_stats_attrs[] = {
 	&dev_attr_pages_copied.attr,
 	&dev_attr_compares.attr,
 	&dev_attr_duplicates.attr,
+	&dev_attr_faults.attr,
 	&dev_attr_refusals.attr,
 	NULL,
 };

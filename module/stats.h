@@ -17,6 +17,7 @@
  * @pages_copied: pages whose content this module has copied itself
  * @compares: times that two address spaces were compared as a whole
  * @duplicates: times that one was duplicated as a whole
+ * @faults: faults that became switches or rollbacks
  * @refusals: accesses to another context that the guard refused
  */
 struct lwc_stats {
@@ -27,6 +28,7 @@ struct lwc_stats {
 	long pages_copied;
 	long compares;
 	long duplicates;
+	long faults;
 	long refusals;
 };
 

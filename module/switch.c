@@ -58,7 +58,28 @@ void lwc_event_deliver(struct lwc_event __user *to, const struct lwc_event *even
 		force_sig(SIGSEGV);
 }
 
-/* The same for an event of a switch, which is in registers. */
+/* The system call that came here has put its result where the place has a value. */
+static void restore_result(struct callback_head *work)
+{
+	struct lwc_thread *thread = container_of(work, struct lwc_thread, resume_work);
+
+	if (lwc_thread_dequeue(thread))
+		current_pt_regs()->ax = thread->place->regs.ax;
+}
+
+/* The current task is in a place that it had left by a fault. */
+static noinline void resume_at_fault(void)
+{
+	struct lwc_thread *thread;
+
+	rcu_read_lock();
+	/* Its own record: only the task itself takes it away, later. */
+	thread = lwc_thread_find(current);
+	rcu_read_unlock();
+	lwc_thread_queue(thread, &thread->resume_work, restore_result);
+}
+
+/* As lwc_event_deliver(), for an event of a switch, which is in registers. */
 static void deliver(struct lwc_event __user *to, int caller, u64 arg)
 {
 	if (!user_write_access_begin(to, sizeof(*to)))
@@ -82,7 +103,11 @@ static void deliver(struct lwc_event __user *to, int caller, u64 arg)
 fault:
 	user_write_access_end();
 lost:
-	force_sig(SIGSEGV);
+	/* Who was left by a fault does not wait to be told. */
+	if (to == LWC_AT_FAULT)
+		resume_at_fault();
+	else
+		force_sig(SIGSEGV);
 }
 
 /* Why the current thread has no place somewhere. */
@@ -105,6 +130,15 @@ static __always_inline struct lwc_place *own_place(const struct lwc_context *tar
 			return place;
 	}
 	return ERR_PTR(no_place(target));
+}
+
+/* What stands at a fault is for the one who was told of it. */
+static __always_inline bool is_anothers_fault(const struct lwc_place *place,
+					      const struct lwc_context *target,
+					      const struct lwc_context *from)
+{
+	return unlikely(place->event == LWC_AT_FAULT) && from != target->creator &&
+	       !lwc_broken(FAULT_OF_ANYONE);
 }
 
 /*
@@ -235,6 +269,8 @@ static int switch_locked(struct lwc_context *target, struct lwc_event __user *ev
 		return err;
 	if (unlikely(before == target))
 		return -EDEADLK;
+	if (is_anothers_fault(place, target, before))
+		return -EPERM;
 	err = lwc_switch_refused(thread);
 	if (unlikely(err))
 		return err;
@@ -279,6 +315,8 @@ static int freshen(struct lwc_context *target, struct lwc_thread *thread, struct
 	place = own_place(target->kept);
 	if (IS_ERR(place))
 		return PTR_ERR(place);
+	if (is_anothers_fault(place, target, thread->context))
+		return -EPERM;
 	err = lwc_powers_refused(&target->kept->powers);
 	if (err)
 		return err;
@@ -399,5 +437,39 @@ long lwc_switch(struct lwc_descriptor *descriptor, unsigned int flags, u64 arg,
 		unlock_and_end(process, left);
 	deliver(to, caller, arg);
 	/* As lwc_place_save() has it. */
+	return 0;
+}
+
+int lwc_switch_at_fault(struct lwc_thread *thread, struct lwc_event *event)
+{
+	struct lwc_context *target = thread->context->creator, *left;
+	struct lwc_process *process = thread->process;
+	struct lwc_place *place = thread->place;
+	const unsigned long ax = current_pt_regs()->ax;
+	struct lwc_event __user *to;
+	int err, caller;
+
+	if (!thread->context->traps_faults)
+		return -ENOENT;
+	for (;;) {
+		err = lwc_process_lock(process, exclusion_for(target));
+		if (err)
+			return err;
+		caller = switch_locked(target, LWC_AT_FAULT, &to, &left);
+		if (caller >= 0)
+			break;
+		lwc_process_unlock(process);
+		if (caller != -EAGAIN)
+			return caller;
+	}
+	/* What lwc_place_save() has is the return from a system call; this is none. */
+	place->regs.ax = ax;
+	place->regs.ip = event->fault.ip;
+	if (lwc_context_is_kept(left))
+		lwc_process_unlock(process);
+	else
+		unlock_and_end(process, left);
+	event->caller = caller;
+	lwc_event_deliver(to, event);
 	return 0;
 }

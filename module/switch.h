@@ -48,6 +48,16 @@ long lwc_switch(struct lwc_descriptor *descriptor, unsigned int flags, u64 arg,
 		struct lwc_event __user *event);
 
 /**
+ * lwc_switch_at_fault() - the current thread leaves for its context's creator
+ * @thread: it, in a context that traps faults, on its way to user space
+ * @event: for the creator; lwc_event.caller is filled in. What is left goes on at
+ *	@event->fault.ip when the creator switches back
+ *
+ * Return: 0, or the error: nothing has changed.
+ */
+int lwc_switch_at_fault(struct lwc_thread *thread, struct lwc_event *event);
+
+/**
  * lwc_event_deliver() - write an event to the context that the task is in
  * @to: where
  * @event: what

@@ -323,6 +323,16 @@ static inline void lwc_move_record_locks(struct file_lock_context *locks, fl_own
 #endif
 }
 
+/* Does the current task run a copy of the instruction that a uprobe stands on? */
+static inline bool lwc_in_uprobe(void)
+{
+#ifdef CONFIG_UPROBES
+	return unlikely(current->utask && current->utask->active_uprobe);
+#else
+	return false;
+#endif
+}
+
 static inline bool lwc_has_fred(void)
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)

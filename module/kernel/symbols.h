@@ -43,6 +43,13 @@
 #include <asm/mmu_context.h>
 #include <asm/tlbflush.h>
 
+/* enum sig_handler of kernel/signal.c. */
+enum lwc_sig_handler {
+	LWC_HANDLER_CURRENT,
+	LWC_HANDLER_SIG_DFL,
+	LWC_HANDLER_EXIT,
+};
+
 /*
  * Static functions, and one that its header hides from modules, have no
  * declaration to take: these are theirs, checked by hand against every series
@@ -52,6 +59,8 @@ void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long
 			unsigned int stride_shift, bool freed_tables);
 int __ptrace_may_access(struct task_struct *task, unsigned int mode);
 long do_seccomp(unsigned int op, unsigned int flags, void __user *uargs);
+int force_sig_info_to_task(struct kernel_siginfo *info, struct task_struct *task,
+			   enum lwc_sig_handler handler);
 
 #ifdef CONFIG_SCHED_MM_CID
 #define LWC_SYMBOLS_MM_CID(f)		\

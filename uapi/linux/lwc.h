@@ -52,7 +52,7 @@
 
 /* LWC_IOC_CREATE flags. LWC_KEEP is also the name of the paper's kept state. */
 #define LWC_TRAP_SYSCALLS	(1u << 0)
-#define LWC_TRAP_FAULTS		(1u << 1) /* also for LWC_IOC_SNAPSHOT	*/
+#define LWC_TRAP_FAULTS		(1u << 1) /* also for LWC_IOC_SNAPSHOT: faults are no signals */
 #define LWC_KEEP		(1u << 2)
 #define LWC_FORK		(1u << 3)
 #define LWC_PRIVATE		(1u << 4)
