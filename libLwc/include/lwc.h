@@ -172,9 +172,18 @@ int lwc_features(struct lwc_features *f);
  * LWC_KEEP: with a kept state, see lwc_keep(). It takes memory as another context
  * does, which is made with it.
  *
- * Works now: LWC_FILES with LWC_COW, LWC_UNMAP and LWC_INHERIT, LWC_COW of anything else,
- * which is what there is without a spec; and LWC_KEEP. The rest of @specs and
- * @flags is checked, then -EOPNOTSUPP.
+ * With LWC_TRAP_FAULTS a SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP or SIGSYS that the
+ * context's own instructions raise is no signal, whatever is blocked, ignored or
+ * handled: the thread goes to the creator, where lwc_switch() returns with
+ * LWC_EV_FAULT, @caller the context, @nr the signal, and @fault. The context stands
+ * at its fault: switched to by its creator (by others: -EPERM) it tries the
+ * instruction again. Where that cannot be done (the creator is gone or stands at a
+ * fault itself, the thread has no place in it, its table is full) it is the ordinary
+ * signal.
+ *
+ * Works now: LWC_FILES with LWC_COW, LWC_UNMAP and LWC_INHERIT, LWC_COW of anything
+ * else, which is what there is without a spec; LWC_KEEP and LWC_TRAP_FAULTS. The rest
+ * of @specs and @flags is checked, then -EOPNOTSUPP.
  *
  * Return: 0. Errors:
  *   -EINVAL      bad spec (type, mode, flag, range), unknown bit in @flags
@@ -204,6 +213,10 @@ int lwc_create(const struct lwc_spec *specs, unsigned n, unsigned flags, struct 
  * well) and the signal mask change together.
  * The call returns 0 when something switches back; @ev says who and why.
  *
+ * A target that stands at a fault (LWC_EV_FAULT) tries its instruction again, with
+ * all registers as they were; @arg is ignored. A breakpoint or a single step has been
+ * done already: it goes on behind it.
+ *
  * If @ev cannot be written then, the context gets SIGSEGV.
  *
  * LWC_FRESH puts the target back to its kept state first, whatever it did: it
@@ -216,7 +229,8 @@ int lwc_create(const struct lwc_spec *specs, unsigned n, unsigned flags, struct 
  *   -EBADF       @ctx is not a context's descriptor
  *   -EPERM       @ctx lacks LWC_MAY_SWITCH, or LWC_MAY_KEEP for LWC_FRESH; or its
  *                credentials are others, and a debugger is attached that has no
- *                CAP_SYS_PTRACE over them
+ *                CAP_SYS_PTRACE over them; or it stands at a fault that its creator
+ *                was told of, which is another context
  *   -ESRCH       @ctx belongs to another process, or its context is gone
  *   -EDEADLK     @ctx is the current context
  *   -ENXIO       this thread has no place in @ctx
@@ -358,7 +372,11 @@ long lwc_syscall(int ctx, unsigned use, long nr, const uint64_t args[6]);
  * lwc_rollback(). A snapshot changes nothing in the running context, and is
  * only ever rolled back to, never run in.
  *
- * LWC_TRAP_FAULTS is -EOPNOTSUPP for now.
+ * With LWC_TRAP_FAULTS a SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP or SIGSYS that
+ * this thread's own instructions raise in this context is no signal, whatever is
+ * blocked, ignored or handled: the innermost snapshot armed with the flag is rolled
+ * back to, with LWC_EV_FAULT, @nr the signal, and @fault. Where that is refused, what
+ * is said of lwc_create() holds, and else it is the ordinary signal.
  *
  * Return: 0. Errors:
  *   -EBADF       @snap is neither -1 nor a snapshot's descriptor
@@ -366,8 +384,7 @@ long lwc_syscall(int ctx, unsigned use, long nr, const uint64_t args[6]);
  *   -EINVAL      unknown bit in @flags, @snap is a context, or was taken by another
  *                thread or in another context
  *   -EBUSY       another thread is in this context or has a place in it
- *   -EOPNOTSUPP  flag that does not work yet, or a task or context with state that
- *                a snapshot cannot keep, such as io_uring, locked or
+ *   -EOPNOTSUPP  a task or context with state that a snapshot cannot keep, such as io_uring, locked or
  *                MADV_DONTFORK memory, AIO contexts
  *   -EFAULT      @ev cannot be written
  *   -EPERM       new contexts are switched off (the module's parameter enabled)
@@ -503,8 +520,9 @@ struct lwc_request {
  * that another thread installs for that signal just then may not be seen.
  *
  * The time that @fn takes counts, not the snapshot's nor the rollback's; a result
- * that comes too late is -ETIME as well. A crash of @fn is an ordinary signal for
- * now; it will be -EFAULT.
+ * that comes too late is -ETIME as well. A crash of @fn (SIGSEGV, SIGBUS, SIGILL,
+ * SIGFPE, SIGTRAP, SIGSYS of its own instructions, handled or not) is -EFAULT. The
+ * same signals sent by kill(2) are signals, and so is abort(3).
  *
  * If @fn rolls back further than to the beginning of the request, its deadline
  * goes on without it, and the signal that comes in the end may kill the process.
@@ -518,7 +536,7 @@ struct lwc_request {
  *   -EINVAL      @rq->size is too small, a reserved field is not 0, or @fn put a
  *                context in the place of the snapshot
  *   -E2BIG       @rq is larger than this library knows, and not 0 there
- *   -EFAULT      @rq or @fn is NULL
+ *   -EFAULT      @fn crashed, or @rq or @fn is NULL
  *   -ETIME       @fn had not returned after @rq->timeout_ms
  *   -EBUSY       another thread is in this context or has a place in it
  *   -EBADF       @fn closed the snapshot

@@ -258,14 +258,6 @@ static int check(const struct lwc_request *rq)
 	return 0;
 }
 
-/* Until the module can turn faults into rollbacks, a crash stays a signal. */
-static int take_snapshot(struct lwc_event *ev)
-{
-	int ret = lwc_snapshot(-1, LWC_TRAP_FAULTS, ev);
-
-	return ret == -EOPNOTSUPP ? lwc_snapshot(-1, 0, ev) : ret;
-}
-
 /*
  * With all signals blocked; @blocked are those that the caller had blocked. @d is
  * NULL without a deadline.
@@ -280,7 +272,7 @@ static int run(const struct lwc_request *rq, long (*fn)(void *), void *arg, stru
 
 	if (nearest)
 		inside &= ~MASK(nearest->signal);
-	ret = take_snapshot(&ev);
+	ret = lwc_snapshot(-1, LWC_TRAP_FAULTS, &ev);
 	if (ret)
 		return ret;
 
