@@ -551,7 +551,135 @@ static long crashes(void *arg)
 	return 0;
 }
 
-LWC_TEST(crash_is_a_signal)
+static long sends_segv(void *arg)
+{
+	(void)arg;
+	return kill(getpid(), SIGSEGV);
+}
+
+static long invalid(void *arg)
+{
+	(void)arg;
+	number = 77;
+	asm volatile("ud2");
+	return 0;
+}
+
+static long overflows(void *arg)
+{
+	volatile char some[4096];
+
+	some[0] = 1;
+	return (long)arg ? overflows(arg) + some[0] : 0;
+}
+
+/* With no stack to run a handler on. */
+static long crashes_in_a_handler(void *arg)
+{
+	struct sigaction sa = { .sa_handler = ignore, .sa_flags = SA_ONSTACK };
+	stack_t ss = { .ss_sp = private_memory(16 * PAGE), .ss_size = 16 * PAGE };
+	sigset_t none;
+
+	sigaltstack(&ss, NULL);
+	sigaction(SIGUSR1, &sa, NULL);
+	mprotect(ss.ss_sp, ss.ss_size, PROT_NONE);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	return (long)arg + kill(getpid(), SIGUSR1);
+}
+
+LWC_TEST(crash_is_an_error)
+{
+	static long (*const all[])(void *) = { crashes, invalid, overflows, crashes_in_a_handler };
+	struct lwc_request rq = request(0);
+	int before = descriptors(), handled = handled_signals();
+	uint64_t mask = signal_mask();
+	long result = UNTOUCHED;
+	unsigned int i;
+
+	for (i = 0; i < 2 * ARRAY_SIZE(all); i++) {
+		rq.timeout_ms = i % 2 ? AMPLE : 0;
+		EXPECT_ERR(lwc_request_run, EFAULT,
+			   lwc_request_run(&rq, all[i / 2], (void *)8, &result));
+		EXPECT_EQ(UNTOUCHED, result);
+		EXPECT_EQ(5, number);
+		EXPECT_EQ(mask, signal_mask());
+		EXPECT_EQ(before, open_descriptors());
+		EXPECT_EQ(handled, handled_signals());
+		EXPECT_FALSE(any_pending());
+		/* And the next one is as good as any. */
+		EXPECT_EQ(0, lwc_request_run(&rq, minus_three, NULL, &result));
+		EXPECT_EQ(-3, result);
+		result = UNTOUCHED;
+	}
+}
+
+/* What the caller does with such signals counts for nothing, and stays. */
+LWC_TEST(crash_blocked_or_ignored)
+{
+	struct lwc_request rq = request(0);
+	struct sigaction sa;
+	uint64_t mask;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGSEGV);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	mask = signal_mask();
+	EXPECT_ERR(lwc_request_run, EFAULT, lwc_request_run(&rq, crashes, (void *)8, NULL));
+	EXPECT_EQ(mask, signal_mask());
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	signal(SIGSEGV, SIG_IGN);
+	EXPECT_ERR(lwc_request_run, EFAULT, lwc_request_run(&rq, crashes, (void *)8, NULL));
+	sigaction(SIGSEGV, NULL, &sa);
+	EXPECT_TRUE(sa.sa_handler == SIG_IGN);
+	signal(SIGSEGV, ignore);
+	EXPECT_ERR(lwc_request_run, EFAULT, lwc_request_run(&rq, crashes, (void *)8, NULL));
+	sigaction(SIGSEGV, NULL, &sa);
+	EXPECT_TRUE(sa.sa_handler == ignore);
+	signal(SIGSEGV, SIG_DFL);
+}
+
+static long crash_inside(void *arg)
+{
+	struct lwc_request rq = request(AMPLE);
+	int r = lwc_request_run(&rq, crashes, arg, NULL);
+
+	if (r != -EFAULT || lwc_request_run(&rq, minus_three, NULL, NULL))
+		return r;
+	*(volatile int *)arg = 2;
+	return 0;
+}
+
+LWC_TEST(crash_nested)
+{
+	struct lwc_request rq = request(AMPLE);
+	long result = UNTOUCHED;
+
+	EXPECT_EQ(0, lwc_request_run(&rq, crash_inside, &number, &result));
+	/* Not a crash there: it could be written. */
+	EXPECT_EQ(0, result);
+	EXPECT_ERR(lwc_request_run, EFAULT, lwc_request_run(&rq, crash_inside, (void *)8, &result));
+	EXPECT_EQ(5, number);
+	EXPECT_EQ(0, handled_signals());
+}
+
+LWC_TEST(many_crashes)
+{
+	struct lwc_request rq = request(AMPLE);
+	const long n = scaled(10000);
+	int before = descriptors();
+	long i, contexts = counter("contexts");
+
+	for (i = 0; i < n; i++)
+		ASSERT_EQ(-EFAULT, lwc_request_run(&rq, invalid, NULL, NULL));
+	EXPECT_EQ(5, number);
+	EXPECT_EQ(before, open_descriptors());
+	EXPECT_EQ(contexts, contexts_settle(contexts));
+}
+
+/* A signal that is sent is none of these: it waits, and then does what it does. */
+LWC_TEST(sent_is_no_crash)
 {
 	struct lwc_request rq = request(0);
 	int status;
@@ -560,8 +688,9 @@ LWC_TEST(crash_is_a_signal)
 		struct rlimit none = { 0, 0 };
 
 		setrlimit(RLIMIT_CORE, &none);
-		lwc_request_run(&rq, crashes, NULL, NULL);
+		lwc_request_run(&rq, sends_segv, NULL, NULL);
 	}
+	EXPECT_TRUE(WIFSIGNALED(status));
 	EXPECT_EQ(SIGSEGV, WTERMSIG(status));
 }
 
