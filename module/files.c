@@ -137,11 +137,6 @@ int lwc_files_install(struct files_struct *files, struct file *file)
 	return fd == -EINVAL ? -EMFILE : fd;
 }
 
-static unsigned long open_word(const struct fdtable *fdt, unsigned int fd)
-{
-	return fd < fdt->max_fds ? fdt->open_fds[fd / BITS_PER_LONG] : 0;
-}
-
 /* With both locks held. */
 static bool is_same(const struct fdtable *fdt, const struct fdtable *model, unsigned int fd,
 		    const struct lwc_files_view *view)
@@ -157,44 +152,72 @@ static bool is_same(const struct fdtable *fdt, const struct fdtable *model, unsi
 	return !wanted && (!now || (view->spare && view->spare(view->context, fd, now)));
 }
 
-/* The first descriptor from @fd on that is not the same in two tables, or @end. */
+/* One word of bits of each table from @fd on: those that are the same in both, as nearly all. */
+static unsigned long find_same(const struct fdtable *fdt, const struct fdtable *model,
+			       unsigned int fd)
+{
+	const unsigned int word = fd / BITS_PER_LONG;
+	unsigned long bits, same;
+
+	/* Tables are as large as whole words. */
+	if (fd >= fdt->max_fds || fd >= model->max_fds)
+		return 0;
+	same = fdt->open_fds[word] & model->open_fds[word] &
+	       ~(fdt->close_on_exec[word] ^ model->close_on_exec[word]);
+	for (bits = same; bits; bits &= bits - 1) {
+		const unsigned int i = fd + __ffs(bits);
+		const struct file *file = rcu_access_pointer(fdt->fd[i]);
+
+		/* None: being opened, by a task that shares the table. */
+		if (unlikely(!file || file != rcu_access_pointer(model->fd[i])))
+			same &= ~(bits & -bits);
+	}
+	return same;
+}
+
+#define NO_DESCRIPTOR	UINT_MAX
+
+/* The first descriptor from @fd on that is not the same in two tables, or NO_DESCRIPTOR. */
 static unsigned int next_differing(struct files_struct *files, struct files_struct *model,
-				   const struct lwc_files_view *view, unsigned int fd,
-				   unsigned int end)
+				   const struct lwc_files_view *view, unsigned int fd)
 {
 	const struct fdtable *fdt, *other;
-	unsigned int word, found = end;
+	unsigned int word, end, found = NO_DESCRIPTOR;
 	unsigned long bits;
 
 	spin_lock(&files->file_lock);
 	spin_lock_nested(&model->file_lock, SINGLE_DEPTH_NESTING);
 	fdt = table_of(files);
 	other = table_of(model);
+	end = max(fdt->max_fds, other->max_fds);
 	for (word = round_down(fd, BITS_PER_LONG); word < end; word += BITS_PER_LONG) {
-		bits = open_word(fdt, word) | open_word(other, word);
+		bits = word < fdt->max_fds ? fdt->open_fds[word / BITS_PER_LONG] : 0;
+		bits |= word < other->max_fds ? other->open_fds[word / BITS_PER_LONG] : 0;
 		if (word < fd)
 			bits &= ~0UL << (fd - word);
+		/* Of the same some may be none that count. */
+		if (!view->keep)
+			bits &= ~find_same(fdt, other, word);
 		for (; bits; bits &= bits - 1) {
-			found = word + __ffs(bits);
-			if (found >= end || !is_same(fdt, other, found, view))
+			if (!is_same(fdt, other, word + __ffs(bits), view)) {
+				found = word + __ffs(bits);
 				goto unlock;
+			}
 		}
 	}
-	found = end;
 unlock:
 	spin_unlock(&model->file_lock);
 	spin_unlock(&files->file_lock);
-	return min(found, end);
+	return found;
 }
 
 static unsigned int count_differing(struct files_struct *files, struct files_struct *model,
 				    const struct lwc_files_view *view)
 {
-	const unsigned int end = max(table_size(files), table_size(model));
 	unsigned int fd, n = 0;
 
-	for (fd = next_differing(files, model, view, 0, end); fd < end;
-	     fd = next_differing(files, model, view, fd + 1, end))
+	for (fd = next_differing(files, model, view, 0); fd != NO_DESCRIPTOR;
+	     fd = next_differing(files, model, view, fd + 1))
 		n++;
 	return n;
 }
@@ -340,13 +363,13 @@ static struct file *set_slot(struct files_struct *files, unsigned int fd, struct
 void lwc_files_equalise(struct files_struct *files, struct files_struct *model,
 			const struct lwc_files_view *view, struct lwc_closing *closing)
 {
-	const unsigned int end = table_size(files);
-	unsigned int fd;
+	unsigned int fd, end;
 
 	if (!closing)
 		return;
-	for (fd = next_differing(files, model, view, 0, end); fd < end;
-	     fd = next_differing(files, model, view, fd + 1, end)) {
+	end = table_size(files);
+	for (fd = next_differing(files, model, view, 0); fd < end;
+	     fd = next_differing(files, model, view, fd + 1)) {
 		bool wanted_flag = false, flag = false;
 		struct file *wanted = get_slot(model, fd, &wanted_flag);
 		struct file *now = get_slot(files, fd, &flag);
@@ -401,6 +424,8 @@ void lwc_files_put_back(struct files_struct *files, unsigned int fd, struct file
 {
 	struct fdtable *fdt;
 
+	if (likely(lwc_files_holds(files, fd, file)))
+		return;
 	spin_lock(&files->file_lock);
 	fdt = table_of(files);
 	if (fd < fdt->max_fds && !test_bit(fd, fdt->open_fds)) {
@@ -455,6 +480,10 @@ void lwc_fs_equalise(struct fs_struct *fs, struct fs_struct *model)
 	bool same;
 	int umask;
 
+	/* Of two that no other task uses nothing changes meanwhile. */
+	if (likely(fs->users == 1 && model->users == 1 && path_equal(&fs->root, &model->root) &&
+		   path_equal(&fs->pwd, &model->pwd) && fs->umask == model->umask))
+		return;
 	spin_lock(&model->lock);
 	root = model->root;
 	pwd = model->pwd;

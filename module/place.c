@@ -245,22 +245,25 @@ NOKPROBE_SYMBOL(lwc_place_save);
 
 void lwc_place_load(const struct lwc_place *place)
 {
+	u64 selectors;
+	unsigned long fsbase, gsbase;
+
 	local_irq_disable();
 	load(place);
 	if (test_thread_flag(TIF_FORCED_TF))
 		current_pt_regs()->flags |= X86_EFLAGS_TF;
-	load_segments(place);
+	selectors = read_selectors();
+	lwc_read_bases(&fsbase, &gsbase);
+	if (unlikely((selectors | place->selectors) || fsbase != place->fsbase ||
+		     gsbase != place->gsbase))
+		load_segments(place);
 	if (!lwc_broken(NO_PKRU))
 		write_pkru(place->pkru);
 	local_irq_enable();
 	lwc_place_load_mask(place);
 }
 
-static void copy_extended(struct fpstate *to, const struct fpstate *from)
-{
-	memcpy(to, from, offsetof(struct fpstate, regs) + from->size);
-	to->is_valloc = 0;
-}
+NOKPROBE_SYMBOL(lwc_place_load);
 
 void lwc_place_copy(struct lwc_place *to, const struct lwc_place *from)
 {
@@ -273,24 +276,44 @@ void lwc_place_copy(struct lwc_place *to, const struct lwc_place *from)
 	to->context = before.context;
 	to->fpstate = before.fpstate;
 	to->fpstate_memory = before.fpstate_memory;
-	copy_extended(to->fpstate, from->fpstate);
+	memcpy(to->fpstate, from->fpstate, offsetof(struct fpstate, regs) + from->fpstate->size);
+	to->fpstate->is_valloc = 0;
 }
 
+/*
+ * The state is in the registers, as a rule, and stays there: it goes to the copy and
+ * comes from it as it would at a switch of tasks. Interrupts are off, as who
+ * uses the registers in one saves them by the task's own pointer.
+ */
 void lwc_place_copy_extended(struct lwc_place *place)
 {
-	const struct fpstate *now = current->thread.fpu.fpstate;
+	struct fpu *fpu = &current->thread.fpu;
+	struct fpstate *own, *copy = place->fpstate;
 
-	kernel_fpu_begin_mask(0);
-	copy_extended(place->fpstate, now);
-	kernel_fpu_end();
+	local_irq_disable();
+	own = fpu->fpstate;
+	memcpy(copy, own, offsetof(struct fpstate, regs));
+	copy->is_valloc = 0;
+	if (unlikely(test_thread_flag(TIF_NEED_FPU_LOAD))) {
+		memcpy(&copy->regs, &own->regs, own->size);
+	} else {
+		fpu->fpstate = copy;
+		kernel_call(save_fpregs_to_fpstate)(fpu);
+		fpu->fpstate = own;
+	}
+	local_irq_enable();
 }
 
 void lwc_place_restore_extended(const struct lwc_place *place)
 {
 	struct fpu *fpu = &current->thread.fpu;
 
-	kernel_fpu_begin_mask(0);
-	memcpy(&fpu->fpstate->regs, &place->fpstate->regs, fpu->fpstate->size);
-	fpu->last_cpu = -1;
-	kernel_fpu_end();
+	local_irq_disable();
+	if (unlikely(test_thread_flag(TIF_NEED_FPU_LOAD))) {
+		memcpy(&fpu->fpstate->regs, &place->fpstate->regs, fpu->fpstate->size);
+		fpu->last_cpu = -1;
+	} else {
+		kernel_call(restore_fpregs_from_fpstate)(place->fpstate, XFEATURE_MASK_FPSTATE);
+	}
+	local_irq_enable();
 }

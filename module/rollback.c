@@ -38,7 +38,7 @@ static bool is_alone(const struct lwc_thread *thread)
 		if (place->thread != thread && !(place->thread->task->flags & PF_EXITING))
 			return false;
 	}
-	if (lwc_context_is_occupied(context, current))
+	if (!thread_group_empty(current) && lwc_context_is_occupied(context, current))
 		return false;
 	return !lwc_context_has_company(context);
 }
@@ -311,6 +311,12 @@ static int restore_mm(struct lwc_context *record, struct lwc_context *base, stru
 static const struct lwc_files_view restored = { .spare = is_living_snapshot };
 static const struct lwc_files_view restored_without_inner = {};
 
+/* The address space and the descriptors stay the context's; what it may do may not. */
+static enum lwc_exclusion exclusion_for(const struct lwc_context *record)
+{
+	return lwc_powers_differ(&record->powers) ? LWC_EXCLUDE_TRACERS : LWC_EXCLUDE_NOBODY;
+}
+
 /* With the process's lock held. */
 static int rollback_locked(struct lwc_context *record, struct file *file,
 			   struct lwc_event *event,
@@ -334,6 +340,9 @@ static int rollback_locked(struct lwc_context *record, struct file *file,
 		return err;
 	if (!is_alone(thread))
 		return -EBUSY;
+	/* What was read without the lock has changed meanwhile. */
+	if (record->process->exclusion < exclusion_for(record))
+		return -EAGAIN;
 	err = lwc_powers_refused(&record->powers);
 	if (err)
 		return err;
@@ -399,10 +408,12 @@ long lwc_rollback(struct lwc_descriptor *descriptor, const struct lwc_rollback_a
 
 	if (args->flags || !record->snapshot)
 		return -EINVAL;
-	err = lwc_process_lock(record->process, LWC_EXCLUDE_TRACERS);
-	if (err)
-		return err;
-	err = rollback_and_unlock(record, descriptor->file, &event, &to);
+	do {
+		err = lwc_process_lock(record->process, exclusion_for(record));
+		if (err)
+			return err;
+		err = rollback_and_unlock(record, descriptor->file, &event, &to);
+	} while (err == -EAGAIN);
 	if (err)
 		return err;
 	lwc_event_deliver(to, &event);

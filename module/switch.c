@@ -54,8 +54,22 @@ int lwc_event_probe(struct lwc_event __user *to)
 
 void lwc_event_deliver(struct lwc_event __user *to, const struct lwc_event *event)
 {
-	if (copy_to_user(to, event, sizeof(*event)))
-		force_sig(SIGSEGV);
+	const u64 *word = (const u64 *)event;
+	u64 __user *slot = (u64 __user *)to;
+	unsigned int i;
+
+	BUILD_BUG_ON(sizeof(*event) % sizeof(*word));
+	if (!user_write_access_begin(to, sizeof(*to)))
+		goto lost;
+	for (i = 0; i < sizeof(*event) / sizeof(*word); i++)
+		unsafe_put_user(word[i], &slot[i], fault);
+	user_write_access_end();
+	return;
+
+fault:
+	user_write_access_end();
+lost:
+	force_sig(SIGSEGV);
 }
 
 /* The system call that came here has put its result where the place has a value. */
