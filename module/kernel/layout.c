@@ -110,9 +110,35 @@ static bool is_same(const struct lwc_mapping *mapping, const struct vm_area_stru
 }
 
 /*
- * Compares the mappings below @entry, of which the last address is @max, with
- * those from @mapping on. Return: the first that was not compared, or NULL.
+ * Compares the mappings of a leaf, of which the last address is @max, with those from
+ * @mapping on. Return: the first that was not compared, or NULL.
  */
+static const struct lwc_mapping *compare_leaf(const struct lwc_layout *layout,
+					      const struct lwc_mapping *mapping,
+					      const struct maple_node *node, unsigned long max)
+{
+	const struct lwc_mapping *end = layout->mappings + layout->n;
+	unsigned int i;
+
+	for (i = 0; i < MAPLE_RANGE64_SLOTS; i++) {
+		const struct vm_area_struct *vma = rcu_dereference_raw(node->mr64.slot[i]);
+
+		if (vma) {
+			if (mapping == end || !is_same(mapping, vma))
+				return NULL;
+			mapping++;
+			/* Nothing is behind it. */
+			if (vma->vm_end > max)
+				break;
+		} else if (i == MAPLE_RANGE64_SLOTS - 1 || node->mr64.pivot[i] >= max ||
+			   (!node->mr64.pivot[i] && i)) {
+			break;
+		}
+	}
+	return mapping;
+}
+
+/* The same of all that is below @entry. */
 static const struct lwc_mapping *compare_node(const struct lwc_layout *layout,
 					      const struct lwc_mapping *mapping, void *entry,
 					      unsigned long max)
@@ -125,27 +151,19 @@ static const struct lwc_mapping *compare_node(const struct lwc_layout *layout,
 	unsigned int i, n = MAPLE_RANGE64_SLOTS;
 	unsigned long last = 0;
 
+	if (type == maple_leaf_64)
+		return compare_leaf(layout, mapping, node, max);
 	if (type == maple_arange_64) {
 		pivots = node->ma64.pivot;
 		slots = node->ma64.slot;
 		n = MAPLE_ARANGE64_SLOTS;
 	}
-	for (i = 0; i < n && last < max; i++) {
-		void *slot = rcu_dereference_raw(slots[i]);
-
+	for (i = 0; i < n && last < max && mapping; i++) {
 		last = i < n - 1 ? pivots[i] : max;
 		/* Behind the last pivot that is in use. */
 		if (!last && i)
 			last = max;
-		if (type != maple_leaf_64) {
-			mapping = compare_node(layout, mapping, slot, last);
-			if (!mapping)
-				return NULL;
-		} else if (slot) {
-			if (mapping == layout->mappings + layout->n || !is_same(mapping, slot))
-				return NULL;
-			mapping++;
-		}
+		mapping = compare_node(layout, mapping, rcu_dereference_raw(slots[i]), last);
 	}
 	return mapping;
 }
