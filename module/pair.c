@@ -73,9 +73,12 @@ static int invalidate_start(struct mmu_notifier *notifier, const struct mmu_noti
 	spin_lock(&track->lock);
 	equaliser = track->equaliser == current;
 	if (!equaliser) {
-		track->begun++;
+		WRITE_ONCE(track->begun, track->begun + 1);
 		track->running++;
 	}
+	/* Nothing else frees those that hold other tables. */
+	if (range->event == MMU_NOTIFY_UNMAP)
+		track->unmapped++;
 	list_for_each_entry(side, &track->sides, of_track) {
 		if (!equaliser || !side->busy)
 			note(side, range->start, range->end);
@@ -120,6 +123,12 @@ static const struct mmu_notifier_ops track_ops = {
 	.free_notifier = free_track,
 };
 
+/* What is under way counts as what comes later. With the track's lock held. */
+static void watch(struct lwc_side *side)
+{
+	side->begun = side->track->begun - (side->track->running != 0);
+}
+
 /* @side listens to @mm. */
 static int side_attach(struct lwc_side *side, struct mm_struct *mm)
 {
@@ -135,7 +144,8 @@ static int side_attach(struct lwc_side *side, struct mm_struct *mm)
 	side->track = track_of(notifier);
 	spin_lock(&side->track->lock);
 	list_add(&side->of_track, &side->track->sides);
-	side->begun = side->track->begun;
+	side->unmapped = side->track->unmapped;
+	watch(side);
 	spin_unlock(&side->track->lock);
 	return 0;
 }
@@ -280,7 +290,7 @@ void lwc_pair_forget_table(struct lwc_pair *pair, struct lwc_table *table)
 	kfree(table);
 }
 
-unsigned int lwc_side_take_notes(struct lwc_side *side, bool *lost)
+unsigned int lwc_side_take_notes(struct lwc_side *side, bool *lost, bool *unmapped)
 {
 	struct lwc_track *track = side->track;
 	unsigned int n;
@@ -288,48 +298,30 @@ unsigned int lwc_side_take_notes(struct lwc_side *side, bool *lost)
 	spin_lock(&track->lock);
 	side->busy = true;
 	track->equaliser = current;
-	side->begun = track->begun;
+	watch(side);
 	swap(side->notes, side->spare);
 	n = side->n_notes;
 	*lost |= side->lost;
+	*unmapped |= side->unmapped != track->unmapped;
+	side->unmapped = track->unmapped;
 	side->n_notes = 0;
 	side->lost = false;
 	spin_unlock(&track->lock);
 	return n;
 }
 
-/* With the track's lock held. */
-static bool is_undisturbed(const struct lwc_side *side)
-{
-	return !side->track->running && side->track->begun == side->begun;
-}
-
-bool lwc_side_is_undisturbed(struct lwc_side *side)
-{
-	bool undisturbed;
-
-	if (!side->track)
-		return true;
-	spin_lock(&side->track->lock);
-	undisturbed = is_undisturbed(side);
-	spin_unlock(&side->track->lock);
-	return undisturbed;
-}
-
-bool lwc_side_settle(struct lwc_side *side)
+bool lwc_side_settle(struct lwc_side *side, long base)
 {
 	struct lwc_track *track = side->track;
-	bool undisturbed;
 
 	if (!track)
 		return true;
-	side->base = lwc_anonymous_pages(side->mm);
+	side->base = base;
 	spin_lock(&track->lock);
-	undisturbed = is_undisturbed(side);
 	side->busy = false;
 	track->equaliser = NULL;
 	spin_unlock(&track->lock);
-	return undisturbed;
+	return lwc_side_is_undisturbed(side);
 }
 
 void lwc_side_note_others(struct lwc_side *side, unsigned long start, unsigned long end)

@@ -51,6 +51,7 @@ struct lwc_note {
  * @sides: struct lwc_side that want to know
  * @begun: how many invalidations have begun, but by @equaliser
  * @running: how many of those have not ended
+ * @unmapped: how many of all were for page tables that may go, too
  * @equaliser: the task that makes one of the sides equal, and which the pair
  *	of that side need not be told of
  */
@@ -60,6 +61,7 @@ struct lwc_track {
 	struct list_head sides;
 	unsigned long begun;
 	unsigned long running;
+	unsigned long unmapped;
 	const struct task_struct *equaliser;
 };
 
@@ -74,7 +76,8 @@ struct lwc_track {
  * @spare: see @notes
  * @n_notes: how many
  * @lost: there were more
- * @begun: @track's, when the notes were taken
+ * @begun: @track's, when the notes were taken and nothing was running
+ * @unmapped: @track's, when the notes were taken
  * @layout: its mappings when the pair was equal
  * @base: sum of its anonymous pages and swap entries when the pair was equal
  */
@@ -88,6 +91,7 @@ struct lwc_side {
 	unsigned int n_notes;
 	bool lost;
 	unsigned long begun;
+	unsigned long unmapped;
 	struct lwc_layout layout;
 	long base;
 };
@@ -98,12 +102,17 @@ struct lwc_side {
  * struct lwc_table - what is known of the pages of one page table
  * @of_pair: in its tables
  * @address: of the first page
+ * @words: which words of those below have any bit, as far as is known
+ * @pmd: per side: what points to the page table, where that is known. It stays as
+ *	long as nothing is unmapped; what it points to may change
  * @kept: per side: it has a kept page there
  * @noted: per side: to be looked at
  */
 struct lwc_table {
 	struct list_head of_pair;
 	unsigned long address;
+	unsigned long words;
+	pmd_t *pmd[2];
 	unsigned long kept[2][LWC_TABLE_WORDS];
 	unsigned long noted[2][LWC_TABLE_WORDS];
 };
@@ -186,22 +195,34 @@ void lwc_pair_forget_table(struct lwc_pair *pair, struct lwc_table *table);
  * @side: with a track; its notes are now in @side->spare
  * @lost: set where there were too many
  *
+ * @unmapped: set where page tables may have gone since
+ *
  * From here until lwc_side_settle() what the current task does leaves no notes
  * to this side. Return: how many.
  */
-unsigned int lwc_side_take_notes(struct lwc_side *side, bool *lost);
+unsigned int lwc_side_take_notes(struct lwc_side *side, bool *lost, bool *unmapped);
 
 /**
  * lwc_side_is_undisturbed() - has nothing happened since the notes were taken?
+ *
+ * Nor was anything under way then. Without the lock: who changes a count has
+ * said so before (@begun), so whoever sees the change sees that as well.
  */
-bool lwc_side_is_undisturbed(struct lwc_side *side);
+static inline bool lwc_side_is_undisturbed(const struct lwc_side *side)
+{
+	if (!side->track)
+		return true;
+	smp_rmb();
+	return READ_ONCE(side->track->begun) == side->begun;
+}
 
 /**
  * lwc_side_settle() - the current task has made @side equal
+ * @base: its anonymous pages and swap entries now
  *
- * Return: is its base right, that is was it undisturbed?
+ * Return: is @base right, that is was it undisturbed?
  */
-bool lwc_side_settle(struct lwc_side *side);
+bool lwc_side_settle(struct lwc_side *side, long base);
 
 /**
  * lwc_side_note_others() - tell other pairs of what is done to [@start, @end)

@@ -51,9 +51,6 @@ enum { DST, SRC };
 /* Notes that cover more page tables than this together are as good as none. */
 #define MAX_NOTED_TABLES	1024
 
-/* Pages that are copied with two locks held before others get a chance. */
-#define MAX_BATCH		64
-
 /* What a page needs before it can be copied. */
 enum need {
 	NOTHING,
@@ -76,6 +73,10 @@ enum need {
  * @lock: of @pte
  * @others: by role, other pairs want to know
  * @noted: page tables that notes cover
+ * @live: by role, the program runs in it
+ * @half_locked: only @pte of the destination is locked
+ * @forget: page tables may have gone, so that where they are is not known
+ * @made: pages may have been made or taken out, by this run
  * @copied: pages
  */
 struct sync {
@@ -89,6 +90,10 @@ struct sync {
 	spinlock_t *lock[2]; /* the kernel's, over a page table */
 	bool others[2];
 	unsigned long noted;
+	bool live[2];
+	bool half_locked;
+	bool forget;
+	bool made;
 	unsigned long copied;
 };
 
@@ -134,6 +139,7 @@ static int unmap(struct sync *sync, unsigned long start, unsigned long end)
 	int err;
 
 	sync->vma[DST] = NULL;
+	sync->forget = true;
 	/* It counts what it has unmapped in the current task's mm (since 6.12). */
 	if (mm != own)
 		lwc_mm_visit(mm);
@@ -247,28 +253,28 @@ static int split_huge(struct sync *sync, unsigned int role, unsigned long addres
 	return is_huge(READ_ONCE(*pmd)) ? -EAGAIN : 0;
 }
 
-/*
- * Locks the page table of @address, if there is one. Tables of files' ranges
- * may be taken away under their own lock alone, after a grace period.
- */
-static pte_t *lock_table(struct mm_struct *mm, pmd_t *pmd, unsigned long address,
-			 unsigned int subclass, spinlock_t **lock)
+/* Locks the page table that @pmd points to, if it does. */
+static __always_inline pte_t *lock_table(struct mm_struct *mm, pmd_t *pmd,
+					 unsigned int subclass, spinlock_t **lock)
 {
 	pte_t *table = NULL;
+	struct page *page;
 	pmd_t value;
 
 	*lock = NULL;
-	if (!pmd)
+	if (unlikely(!pmd))
 		return NULL;
-	rcu_read_lock();
+	lwc_hold_tables();
 	for (;;) {
 		value = READ_ONCE(*pmd);
-		if (pmd_none(value) || is_huge(value) || pmd_bad(value))
+		/* None, a huge page or the place of one: bad as a table. */
+		if (unlikely(pmd_bad(value)))
 			break;
-		*lock = pte_lockptr(mm, &value);
+		page = pfn_to_page((native_pmd_val(value) & PTE_PFN_MASK) >> PAGE_SHIFT);
+		*lock = lwc_table_lock(mm, &value, page);
 		spin_lock_nested(*lock, subclass);
-		if (likely(pmd_val(value) == pmd_val(READ_ONCE(*pmd)))) {
-			table = pte_offset_kernel(&value, address & PMD_MASK);
+		if (likely(native_pmd_val(value) == native_pmd_val(READ_ONCE(*pmd)))) {
+			table = page_address(page);
 			/* Sparse cannot see where it is let go. */
 			__release(*lock);
 			break;
@@ -276,7 +282,7 @@ static pte_t *lock_table(struct mm_struct *mm, pmd_t *pmd, unsigned long address
 		spin_unlock(*lock);
 		*lock = NULL;
 	}
-	rcu_read_unlock();
+	lwc_let_tables_go();
 	return table;
 }
 
@@ -289,29 +295,88 @@ static void unlock_tables(struct sync *sync)
 			continue;
 		__acquire(sync->lock[role]);
 		spin_unlock(sync->lock[role]);
+		sync->lock[role] = NULL;
 	}
 }
 
 /* The destination's first: a role is the class of its lock. */
-static int lock_tables(struct sync *sync, unsigned long address)
+static int find_and_lock_tables(struct sync *sync, unsigned long address, pmd_t **pmd)
 {
-	pmd_t *pmd[] = { find_pmd(mm_of(sync, DST), address), find_pmd(mm_of(sync, SRC), address) };
 	unsigned int role;
 
 	for (role = DST; role <= SRC; role++) {
+		pmd[role] = find_pmd(mm_of(sync, role), address);
 		if (pmd[role] && unlikely(is_huge(READ_ONCE(*pmd[role]))) &&
 		    split_huge(sync, role, address, pmd[role]))
 			return -EAGAIN;
 	}
 	for (role = DST; role <= SRC; role++)
-		sync->pte[role] = lock_table(mm_of(sync, role), pmd[role], address, role,
+		sync->pte[role] = lock_table(mm_of(sync, role), pmd[role], role,
 					     &sync->lock[role]);
 	return 0;
+}
+
+/*
+ * Locks the page table of one side. Where it is is kept in @table: what points to it
+ * only goes when something is unmapped (struct lwc_track.unmapped). Return: is it
+ * locked, or known not to be there?
+ */
+static __always_inline bool lock_known(struct sync *sync, unsigned int role,
+				       const struct lwc_table *table)
+{
+	pmd_t *pmd = table->pmd[sync->index[role]];
+
+	sync->pte[role] = lock_table(mm_of(sync, role), pmd, role, &sync->lock[role]);
+	return likely(sync->pte[role]) || (pmd && pmd_none(READ_ONCE(*pmd)));
+}
+
+static noinline int lock_unknown(struct sync *sync, struct lwc_table *table)
+{
+	pmd_t *pmd[2];
+	unsigned int role;
+	int err;
+
+	unlock_tables(sync);
+	err = find_and_lock_tables(sync, table->address, pmd);
+	for (role = DST; !err && role <= SRC; role++)
+		table->pmd[sync->index[role]] = pmd[role];
+	return err;
+}
+
+/* Locks the destination's page table of @table, and the source's if need be. */
+static __always_inline int lock_destination(struct sync *sync, struct lwc_table *table)
+{
+	sync->half_locked = false;
+	if (unlikely(!lock_known(sync, DST, table)))
+		return lock_unknown(sync, table);
+	sync->half_locked = true;
+	return 0;
+}
+
+/* And the source's, where it is not yet. */
+static __always_inline int lock_source(struct sync *sync, struct lwc_table *table)
+{
+	if (!sync->half_locked)
+		return 0;
+	sync->half_locked = false;
+	return likely(lock_known(sync, SRC, table)) ? 0 : lock_unknown(sync, table);
+}
+
+/* Locks both page tables of @table. */
+static int lock_tables(struct sync *sync, struct lwc_table *table)
+{
+	return lock_destination(sync, table) ?: lock_source(sync, table);
 }
 
 static pte_t entry(const struct sync *sync, unsigned int role, unsigned int i)
 {
 	return sync->pte[role] ? READ_ONCE(sync->pte[role][i]) : __pte(0);
+}
+
+/* That of an entry which the processor can use; of others: pte_page(). */
+static struct page *page_of(pte_t pte)
+{
+	return pfn_to_page((native_pte_val(pte) & PTE_PFN_MASK) >> PAGE_SHIFT);
 }
 
 static struct page *anonymous_page(pte_t pte)
@@ -357,16 +422,34 @@ static bool is_clean(pte_t pte, const struct page *page)
 	return !pte_dirty(pte) && !test_bit(PG_dirty, &page->flags) && page_ref_count(page) == 1;
 }
 
-/*
- * Is this page, known to be an anonymous one, as nearly all are: single, its
- * owner's alone, in use by nobody else? Then content may be copied into it.
- */
-static bool is_plain(struct page *page)
+/* The same, for an entry that the processor can use and has the mark of; else false. */
+static __always_inline bool is_plainly_clean(pte_t pte)
 {
-	const unsigned long flags = BIT(PG_swapbacked) | BIT(PG_anon_exclusive);
+	const struct page *page = page_of(pte);
 
+	return (native_pte_val(pte) & (_PAGE_PRESENT | LWC_DIRTY_BITS)) == _PAGE_PRESENT &&
+	       !(READ_ONCE(page->flags) & BIT(PG_dirty)) && page_ref_count(page) == 1;
+}
+
+/*
+ * Is this page, known to be an anonymous one, as nearly all are: single, in use
+ * by nobody else? With PLAIN_TARGET it belongs to the one who maps it, and
+ * content may be copied into it.
+ */
+static __always_inline bool is_plain(struct page *page, unsigned long flags)
+{
 	return (READ_ONCE(page->flags) & (flags | BIT(PG_swapcache) | BIT(PG_head))) == flags &&
 	       !PageTail(page) && !PageKsm(page) && page_ref_count(page) == 1;
+}
+
+#define PLAIN_SOURCE	BIT(PG_swapbacked)
+#define PLAIN_TARGET	(PLAIN_SOURCE | BIT(PG_anon_exclusive))
+
+/* A page on its way to the lists has a reference more, which says nothing. */
+static void put_on_lists(struct page *page)
+{
+	if (unlikely(!folio_test_lru(page_folio(page))))
+		kernel_call(lru_add_drain)();
 }
 
 /* May content be copied into @page, and its marks be cleared? */
@@ -381,9 +464,7 @@ static bool is_target(struct page *page, bool fresh)
 		return !folio_maybe_dma_pinned(folio);
 	if (folio_test_large(folio))
 		return false;
-	/* One that is on its way to the lists has a reference more. */
-	if (!folio_test_lru(folio))
-		kernel_call(lru_add_drain)();
+	put_on_lists(page);
 	return folio_ref_count(folio) == 1;
 }
 
@@ -400,8 +481,12 @@ static void mark_clean(struct sync *sync, unsigned int role, unsigned long addre
 	struct folio *folio = page_folio(page);
 	pte_t old = READ_ONCE(*ptep);
 
+	/*
+	 * Of one that another process maps too the marks stay (see is_duplication()); it
+	 * counts as written whatever they say.
+	 */
 	if (folio_test_large(folio) || folio_test_swapcache(folio) ||
-	    !folio_test_swapbacked(folio))
+	    !folio_test_swapbacked(folio) || atomic_read(&page->_mapcount))
 		return;
 	if (folio_test_dirty(folio)) {
 		folio_clear_dirty(folio);
@@ -430,14 +515,15 @@ static void copy_to_kept(struct sync *sync, unsigned long address, unsigned int 
 	unsigned int role;
 
 	/* First, so that what is written from now on by who has it pinned is marked. */
-	if (own && sync->side[SRC]->track)
+	if (own && sync->live[SRC])
 		mark_clean(sync, SRC, address, &sync->pte[SRC][i], own);
 	if (from)
 		copy_highpage(to, from);
 	else
 		clear_highpage(to);
 	sync->copied++;
-	mark_clean(sync, DST, address, &sync->pte[DST][i], to);
+	if (sync->live[DST])
+		mark_clean(sync, DST, address, &sync->pte[DST][i], to);
 	for (role = DST; role <= SRC; role++) {
 		if (sync->others[role])
 			lwc_side_note_others(sync->side[role], address, address + PAGE_SIZE);
@@ -560,6 +646,7 @@ static int provide(struct sync *sync, enum need need, unsigned long address)
 {
 	int err;
 
+	sync->made = true;
 	switch (need) {
 	case FAULT_SRC:
 		err = fault(sync, SRC, address, false);
@@ -592,7 +679,7 @@ static int sync_hard_page(struct sync *sync, struct lwc_table *table, unsigned i
 		err = provide(sync, need, address);
 		if (err)
 			return -EAGAIN;
-		if (lock_tables(sync, address))
+		if (lock_tables(sync, table))
 			return -EAGAIN;
 		need = sync_page(sync, table, i, need);
 	}
@@ -609,55 +696,209 @@ static int sync_hard_page(struct sync *sync, struct lwc_table *table, unsigned i
 static bool sync_kept_page(struct sync *sync, const struct lwc_table *table, unsigned int i)
 {
 	const bool own = test_bit(i, table->kept[sync->index[SRC]]);
-	const bool live = sync->side[SRC]->track;
+	const bool live = sync->live[SRC];
 	pte_t dst = entry(sync, DST, i), src = entry(sync, SRC, i);
 	struct page *to, *from = NULL;
 
 	if (!test_bit(i, table->kept[sync->index[DST]]) || !pte_present(dst))
 		return false;
 	to = pte_page(dst);
-	if (pte_present(src))
+	put_on_lists(to);
+	if (pte_present(src)) {
 		from = pte_page(src);
-	if (is_clean(dst, to) &&
+		if (own)
+			put_on_lists(from);
+	}
+	if ((!sync->live[DST] || is_clean(dst, to)) &&
 	    (!live || (own ? from && is_clean(src, from) : !is_counted(src)))) {
 		sync->pair->idle++;
 		return true;
 	}
-	if (!own || !from || !is_plain(to) || sync->pair->wipes)
+	if (!own || !from || !is_plain(to, PLAIN_TARGET) || sync->pair->wipes)
 		return false;
 	copy_to_kept(sync, table->address + i * PAGE_SIZE, i, to, from, from);
 	return true;
 }
 
+/*
+ * Which of the pages of a word of @table were written, or are no common case? They
+ * are kept by the destination, and there are no notes of them, so that both
+ * entries map what they did.
+ */
+static unsigned long find_written(const struct sync *sync, const struct lwc_table *table,
+				  unsigned int word)
+{
+	const unsigned long kept = table->kept[sync->index[DST]][word];
+	const pte_t *dst = sync->pte[DST] + word * BITS_PER_LONG;
+	unsigned long bits, written = 0;
+
+	if (lwc_broken(DIRTY_PAGE_MISSED))
+		return 0;
+	for (bits = kept; bits; bits &= bits - 1) {
+		if (!is_plainly_clean(READ_ONCE(dst[__ffs(bits)])))
+			written |= bits & -bits;
+	}
+	return written;
+}
+
+/* The same of the source, where the program runs in that too. */
+static unsigned long find_written_source(const struct sync *sync, const struct lwc_table *table,
+					 unsigned int word)
+{
+	const unsigned long kept = table->kept[sync->index[DST]][word];
+	const unsigned long own = table->kept[sync->index[SRC]][word];
+	const pte_t *src = sync->pte[SRC] + word * BITS_PER_LONG;
+	unsigned long bits, written = 0;
+
+	if (lwc_broken(DIRTY_PAGE_MISSED))
+		return 0;
+	for (bits = kept & own; bits; bits &= bits - 1) {
+		if (!is_plainly_clean(READ_ONCE(src[__ffs(bits)])))
+			written |= bits & -bits;
+	}
+	for (bits = kept & ~own; bits; bits &= bits - 1) {
+		if (is_counted(READ_ONCE(src[__ffs(bits)])))
+			written |= bits & -bits;
+	}
+	return written;
+}
+
+/* The marks of a page that is_plain(). */
+static __always_inline void mark_plain_clean(struct sync *sync, unsigned int role,
+					     unsigned long address, pte_t *ptep,
+					     struct page *page)
+{
+	if (unlikely(READ_ONCE(page->flags) & (BIT(PG_dirty) | BIT(PG_swapcache))))
+		mark_clean(sync, role, address, ptep, page);
+	else
+		atomic64_andnot(LWC_DIRTY_BITS, (atomic64_t *)ptep);
+}
+
+/* A page that find_written() has found. Return: false if it is not a common case. */
+static __always_inline bool copy_written(struct sync *sync, struct lwc_table *table,
+					 unsigned int i)
+{
+	pte_t *dst = &sync->pte[DST][i], *src = &sync->pte[SRC][i];
+	const unsigned long address = table->address + i * PAGE_SIZE;
+	pte_t to_entry = READ_ONCE(*dst), from_entry = READ_ONCE(*src);
+	struct page *to, *from;
+
+	if (unlikely(!(native_pte_val(to_entry) & native_pte_val(from_entry) & _PAGE_PRESENT)))
+		return false;
+	to = page_of(to_entry);
+	from = page_of(from_entry);
+	if (unlikely(!is_plain(to, PLAIN_TARGET)))
+		return false;
+	if (sync->live[SRC]) {
+		if (unlikely(!is_plain(from, PLAIN_SOURCE)))
+			return false;
+		/* First, so that what is written from now on by who has it pinned is marked. */
+		mark_plain_clean(sync, SRC, address, src, from);
+	}
+	copy_highpage(to, from);
+	if (sync->live[DST])
+		mark_plain_clean(sync, DST, address, dst, to);
+	return true;
+}
+
+static void copied(struct sync *sync, const struct lwc_table *table, unsigned int word,
+		   unsigned long pages)
+{
+	const unsigned long base = table->address + word * BITS_PER_LONG * PAGE_SIZE;
+	const unsigned long start = base + __ffs(pages) * PAGE_SIZE;
+	const unsigned long end = base + (__fls(pages) + 1) * PAGE_SIZE;
+	unsigned int role;
+
+	sync->copied += hweight_long(pages);
+	for (role = DST; role <= SRC; role++) {
+		struct lwc_note *written = &sync->written[role];
+
+		if (!sync->live[role])
+			continue;
+		written->start = min(written->start, start);
+		written->end = max(written->end, end);
+		if (unlikely(sync->others[role]))
+			lwc_side_note_others(sync->side[role], start, end);
+	}
+}
+
+/*
+ * The pages of a word of which there is no note. @rest: those that are not a
+ * common case, with both tables locked.
+ */
+static int sync_kept_pages(struct sync *sync, struct lwc_table *table, unsigned int word,
+			   unsigned long *rest)
+{
+	const unsigned long kept = table->kept[sync->index[DST]][word];
+	const unsigned long own = table->kept[sync->index[SRC]][word];
+	unsigned long bits, written = 0, done = 0;
+
+	if (sync->live[DST])
+		written = find_written(sync, table, word);
+	if (sync->live[SRC]) {
+		if (lock_source(sync, table))
+			return -EAGAIN;
+		if (likely(sync->pte[SRC]))
+			written |= find_written_source(sync, table, word);
+		else
+			written |= kept & own;
+	}
+	sync->pair->idle += hweight_long(kept & ~written);
+	*rest = own & ~kept;
+	if (likely(!(written | *rest)))
+		return 0;
+	if (lock_source(sync, table))
+		return -EAGAIN;
+	bits = sync->pte[DST] && sync->pte[SRC] ? written & own : 0;
+	for (; bits; bits &= bits - 1) {
+		if (copy_written(sync, table, word * BITS_PER_LONG + __ffs(bits)))
+			done |= bits & -bits;
+	}
+	if (done)
+		copied(sync, table, word, done);
+	*rest |= written & ~done;
+	return 0;
+}
+
 static int sync_table(struct sync *sync, struct lwc_table *table)
 {
-	unsigned int word, i, batch = 0;
-	unsigned long kept, noted, bits;
+	unsigned long words, kept, noted, bits;
+	unsigned int word, i;
 	enum need need;
+	int err;
 
-	if (lock_tables(sync, table->address))
+	if (lock_destination(sync, table))
 		return -EAGAIN;
-	for (word = 0; word < LWC_TABLE_WORDS; word++) {
+	for (words = table->words; words; words &= words - 1) {
+		word = __ffs(words);
 		kept = table->kept[0][word] | table->kept[1][word];
 		noted = table->noted[0][word] | table->noted[1][word];
-		for (bits = kept | noted; bits; bits &= bits - 1) {
+		bits = kept | noted;
+		if (likely(!noted && sync->pte[DST] && !sync->pair->wipes))
+			err = sync_kept_pages(sync, table, word, &bits);
+		else
+			err = lock_source(sync, table);
+		if (err)
+			return err;
+		for (; unlikely(bits); bits &= bits - 1) {
 			i = word * BITS_PER_LONG + __ffs(bits);
 			if (!(noted & bits & -bits) && sync_kept_page(sync, table, i))
-				goto next;
+				continue;
 			account(sync, table, i);
 			need = sync_page(sync, table, i, NOTHING);
 			if (need != NOTHING && sync_hard_page(sync, table, i, need))
 				return -EAGAIN;
-next:
-			if (++batch % MAX_BATCH)
-				continue;
-			unlock_tables(sync);
-			cond_resched();
-			if (lock_tables(sync, table->address))
-				return -EAGAIN;
 		}
 		table->noted[0][word] = 0;
 		table->noted[1][word] = 0;
+		if (!(table->kept[0][word] | table->kept[1][word]))
+			__clear_bit(word, &table->words);
+		if (unlikely(need_resched())) {
+			unlock_tables(sync);
+			cond_resched();
+			if (lock_destination(sync, table))
+				return -EAGAIN;
+		}
 	}
 	unlock_tables(sync);
 	return 0;
@@ -672,8 +913,7 @@ static int sync_tables(struct sync *sync)
 		err = sync_table(sync, table);
 		if (err)
 			return err;
-		if (bitmap_empty(table->kept[0], PTRS_PER_PTE) &&
-		    bitmap_empty(table->kept[1], PTRS_PER_PTE))
+		if (!table->words)
 			lwc_pair_forget_table(sync->pair, table);
 	}
 	return 0;
@@ -686,8 +926,9 @@ static int mark_noted(struct sync *sync, unsigned int role, const struct lwc_not
 {
 	unsigned long address = note->start & PAGE_MASK;
 	const unsigned long end = PAGE_ALIGN(min(note->end, TASK_SIZE_MAX));
-	unsigned long next;
 	struct lwc_table *table;
+	unsigned int first, last;
+	unsigned long next;
 
 	if (address >= end)
 		return 0;
@@ -699,8 +940,10 @@ static int mark_noted(struct sync *sync, unsigned int role, const struct lwc_not
 		table = lwc_pair_table(sync->pair, address);
 		if (!table)
 			return -EAGAIN;
-		bitmap_set(table->noted[sync->index[role]], pte_index(address),
-			   (next - address) >> PAGE_SHIFT);
+		first = pte_index(address);
+		last = pte_index(next - 1);
+		bitmap_set(table->noted[sync->index[role]], first, last - first + 1);
+		table->words |= GENMASK(last / BITS_PER_LONG, first / BITS_PER_LONG);
 	}
 	return 0;
 }
@@ -719,7 +962,7 @@ static int gather_notes(struct sync *sync)
 
 		if (!side->track)
 			continue;
-		n = lwc_side_take_notes(side, &lost);
+		n = lwc_side_take_notes(side, &lost, &sync->forget);
 		for (i = 0; i < n; i++) {
 			err = mark_noted(sync, role, &side->spare[i]);
 			if (err == -EAGAIN)
@@ -740,8 +983,9 @@ static int compare_table(struct sync *sync, unsigned long start, unsigned long e
 	unsigned long address;
 	bool any = false;
 	pte_t src, dst;
+	pmd_t *pmd[2];
 
-	if (lock_tables(sync, start))
+	if (find_and_lock_tables(sync, start, pmd))
 		return -EAGAIN;
 	for (address = start; address < end && (sync->pte[DST] || sync->pte[SRC]);
 	     address += PAGE_SIZE) {
@@ -765,6 +1009,7 @@ static int compare_table(struct sync *sync, unsigned long start, unsigned long e
 	bitmap_andnot(differ, differ, table->kept[1], PTRS_PER_PTE);
 	bitmap_or(table->noted[0], table->noted[0], differ, PTRS_PER_PTE);
 	bitmap_or(table->noted[1], table->noted[1], differ, PTRS_PER_PTE);
+	table->words = GENMASK(LWC_TABLE_WORDS - 1, 0);
 	return 0;
 }
 
@@ -817,7 +1062,8 @@ static void flush(struct sync *sync, unsigned int role)
 {
 	const struct lwc_note *written = &sync->written[role];
 
-	if (written->start >= written->end || lwc_broken(FLUSH_LEFT_OUT))
+	/* Nobody has looked at the entries of one where nothing runs. */
+	if (!sync->live[role] || written->start >= written->end || lwc_broken(FLUSH_LEFT_OUT))
 		return;
 	kernel_call(flush_tlb_mm_range)(mm_of(sync, role), written->start, written->end,
 					PAGE_SHIFT, false);
@@ -845,11 +1091,12 @@ static bool is_overdue(const struct lwc_pair *pair)
 	       pair->n_kept > READ_ONCE(max_kept_pages);
 }
 
-static int equalise(struct sync *sync, bool quiet)
+/* @now: gets, by role, the anonymous pages and swap entries before anything is made. */
+static int equalise(struct sync *sync, bool quiet, long *now)
 {
 	struct lwc_pair *pair = sync->pair;
 	bool trusted = pair->trusted && quiet;
-	long now[2] = {};
+	struct lwc_table *table;
 	unsigned int role;
 	bool changed;
 	int err;
@@ -877,6 +1124,10 @@ static int equalise(struct sync *sync, bool quiet)
 	err = gather_notes(sync);
 	if (err == -EAGAIN)
 		return err;
+	if (sync->forget) {
+		list_for_each_entry(table, &pair->tables, of_pair)
+			table->pmd[0] = table->pmd[1] = NULL;
+	}
 	if (err || sync->pair->wipes)
 		trusted = false;
 	for (role = DST; role <= SRC; role++) {
@@ -914,7 +1165,9 @@ int lwc_pair_equalise(struct lwc_pair *pair, struct mm_struct *to, bool quiet)
 		.index = { index, !index },
 		.side = { &pair->side[index], &pair->side[!index] },
 		.written = { { .start = ULONG_MAX }, { .start = ULONG_MAX } },
+		.live = { pair->side[index].track, pair->side[!index].track },
 	};
+	long now[2] = {};
 	unsigned int role;
 	bool settled;
 	int err;
@@ -922,11 +1175,13 @@ int lwc_pair_equalise(struct lwc_pair *pair, struct mm_struct *to, bool quiet)
 	if (mmap_write_lock_killable(mm_of(&sync, DST)))
 		return -EINTR;
 	mmap_write_lock_nested(mm_of(&sync, SRC), SINGLE_DEPTH_NESTING);
-	err = equalise(&sync, quiet);
+	err = equalise(&sync, quiet, now);
 	settled = quiet && !pair->wipes;
 	for (role = DST; role <= SRC; role++) {
 		flush(&sync, role);
-		settled &= lwc_side_settle(sync.side[role]);
+		if (sync.live[role] && (sync.made || err))
+			now[role] = lwc_anonymous_pages(mm_of(&sync, role));
+		settled &= lwc_side_settle(sync.side[role], now[role]);
 	}
 	this_cpu_add(lwc_stats.pages_copied, sync.copied);
 	pair->trusted = settled && !err;
@@ -943,7 +1198,7 @@ void lwc_mark_written(struct mm_struct *mm, unsigned long start, unsigned long e
 
 	for (address = start; address < end; address = next) {
 		next = min((address & PMD_MASK) + PMD_SIZE, end);
-		table = lock_table(mm, find_pmd(mm, address), address, 0, &lock);
+		table = lock_table(mm, find_pmd(mm, address), 0, &lock);
 		if (!table)
 			continue;
 		for (; address < next; address += PAGE_SIZE) {

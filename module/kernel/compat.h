@@ -134,6 +134,43 @@ static inline bool lwc_mas_is_err(struct ma_state *mas)
 }
 
 /*
+ * Since 6.6 tables of files' ranges may be taken away under their own lock alone,
+ * after a grace period; before, by who holds the mmap lock for writing.
+ */
+static inline void lwc_hold_tables(void)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+	rcu_read_lock();
+#endif
+}
+
+static inline void lwc_let_tables_go(void)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+	rcu_read_unlock();
+#endif
+}
+
+/* pte_lockptr() of an entry that points to the page table in @page. */
+static inline spinlock_t *lwc_table_lock(struct mm_struct *mm, pmd_t *pmd, struct page *page)
+{
+#if defined(CONFIG_SPLIT_PTE_PTLOCKS)
+	return ptlock_ptr(page_ptdesc(page));
+#elif LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0) && USE_SPLIT_PTE_PTLOCKS
+	return ptlock_ptr(page);
+#else
+	return pte_lockptr(mm, pmd);
+#endif
+}
+
+/* The marks of a page-table entry that has been written through. */
+#ifdef _PAGE_DIRTY_BITS
+#define LWC_DIRTY_BITS		_PAGE_DIRTY_BITS
+#else
+#define LWC_DIRTY_BITS		_PAGE_DIRTY
+#endif
+
+/*
  * Looking a descriptor up in another task's table gives a file with a
  * reference since 6.7; before it was good under RCU alone.
  */
