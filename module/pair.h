@@ -80,6 +80,7 @@ struct lwc_track {
  * @unmapped: @track's, when the notes were taken
  * @layout: its mappings when the pair was equal
  * @base: sum of its anonymous pages and swap entries when the pair was equal
+ * @wiped: those of them in the pair's MADV_WIPEONFORK ranges
  */
 struct lwc_side {
 	struct mm_struct *mm;
@@ -94,7 +95,11 @@ struct lwc_side {
 	unsigned long unmapped;
 	struct lwc_layout layout;
 	long base;
+	long wiped;
 };
+
+/* More of these ranges than libraries have, and everything is compared. */
+#define LWC_MAX_WIPED	8
 
 #define LWC_TABLE_WORDS	(PTRS_PER_PTE / BITS_PER_LONG)
 
@@ -124,7 +129,9 @@ struct lwc_table {
  * @tables: the same
  * @n_kept: kept pages
  * @idle: how often a kept page was looked at in vain
- * @wipes: there are MADV_WIPEONFORK ranges
+ * @wiped: MADV_WIPEONFORK ranges, which are empty in the one that is made equal
+ * @n_wiped: how many
+ * @wipes: there are more
  * @trusted: the bases are right, and nothing else stands against the sum
  */
 struct lwc_pair {
@@ -133,6 +140,8 @@ struct lwc_pair {
 	struct list_head tables;
 	unsigned long n_kept;
 	unsigned long idle;
+	struct lwc_note wiped[LWC_MAX_WIPED];
+	unsigned int n_wiped;
 	bool wipes;
 	bool trusted;
 };

@@ -159,6 +159,14 @@ static struct vm_area_struct *next_inherited(struct ma_state *mas)
 	return vma;
 }
 
+static void add_wiped(struct lwc_pair *pair, const struct vm_area_struct *vma)
+{
+	if (pair->n_wiped == LWC_MAX_WIPED)
+		pair->wipes = true;
+	else
+		pair->wiped[pair->n_wiped++] = (struct lwc_note){ vma->vm_start, vma->vm_end };
+}
+
 /*
  * Takes out of the destination what the source does not map. Return: 0, or
  * -EAGAIN where something else differs.
@@ -172,6 +180,7 @@ static int equalise_mappings(struct sync *sync)
 	unsigned long start, end;
 
 	sync->pair->wipes = false;
+	sync->pair->n_wiped = 0;
 	while (dst || src) {
 		if (dst && src && dst->vm_start == src->vm_start && dst->vm_end == src->vm_end) {
 			if (!same_mapping(dst, src) || !same_offset(dst, src))
@@ -180,7 +189,7 @@ static int equalise_mappings(struct sync *sync)
 			if (is_vm_hugetlb_page(src) && !(src->vm_flags & VM_SHARED))
 				return -EAGAIN;
 			if (src->vm_flags & VM_WIPEONFORK)
-				sync->pair->wipes = true;
+				add_wiped(sync->pair, src);
 			dst = mas_find(&dst_mas, ULONG_MAX);
 			src = next_inherited(&src_mas);
 			continue;
@@ -973,6 +982,98 @@ static int gather_notes(struct sync *sync)
 	return lost ? -ENOSPC : result;
 }
 
+/* Ranges that a duplicate does not inherit the pages of */
+
+/* How many pages that count has one side in [@start, @end)? Or -EAGAIN. */
+static long count_pages(struct sync *sync, unsigned int role, unsigned long start,
+			unsigned long end)
+{
+	struct mm_struct *mm = mm_of(sync, role);
+	unsigned long address, next;
+	spinlock_t *lock; /* of the page table */
+	pte_t *table;
+	pmd_t *pmd;
+	long n = 0;
+
+	for (address = start; address < end; address = next) {
+		next = min((address & PMD_MASK) + PMD_SIZE, end);
+		pmd = find_pmd(mm, address);
+		if (pmd && is_huge(READ_ONCE(*pmd)) && split_huge(sync, role, address, pmd))
+			return -EAGAIN;
+		table = lock_table(mm, pmd, 0, &lock);
+		if (!table)
+			continue;
+		for (; address < next; address += PAGE_SIZE)
+			n += is_counted(READ_ONCE(table[pte_index(address)]));
+		__acquire(lock);
+		spin_unlock(lock);
+		cond_resched();
+	}
+	return n;
+}
+
+/* What is known of the pages in [@start, @end) is of no use. */
+static void forget_pages(struct lwc_pair *pair, unsigned long start, unsigned long end)
+{
+	DECLARE_BITMAP(kept, PTRS_PER_PTE);
+	unsigned long address, next;
+	struct lwc_table *table;
+	unsigned int first, n, i;
+
+	for (address = start; address < end; address = next) {
+		next = min((address & PMD_MASK) + PMD_SIZE, end);
+		table = xa_load(&pair->index, address >> PMD_SHIFT);
+		if (!table)
+			continue;
+		first = pte_index(address);
+		n = (next - address) >> PAGE_SHIFT;
+		bitmap_or(kept, table->kept[0], table->kept[1], PTRS_PER_PTE);
+		pair->n_kept -= bitmap_weight(kept, PTRS_PER_PTE);
+		for (i = 0; i < 2; i++) {
+			bitmap_clear(table->kept[i], first, n);
+			bitmap_clear(table->noted[i], first, n);
+		}
+		bitmap_or(kept, table->kept[0], table->kept[1], PTRS_PER_PTE);
+		pair->n_kept += bitmap_weight(kept, PTRS_PER_PTE);
+	}
+}
+
+/*
+ * MADV_WIPEONFORK: the destination has no pages there, whatever the source has. So
+ * what each has is counted, and nothing else has to be known of these pages.
+ */
+static int wipe(struct sync *sync)
+{
+	struct lwc_pair *pair = sync->pair;
+	long n[2] = {}, count;
+	struct vm_area_struct *vma;
+	unsigned int i, role;
+
+	for (i = 0; i < pair->n_wiped; i++) {
+		const unsigned long start = pair->wiped[i].start, end = pair->wiped[i].end;
+
+		for (role = DST; role <= SRC; role++) {
+			count = count_pages(sync, role, start, end);
+			if (count < 0)
+				return count;
+			n[role] += count;
+			if (role == SRC || !count)
+				continue;
+			vma = vma_of(sync, DST, start);
+			if (WARN_ON_ONCE(!vma))
+				return -EAGAIN;
+			kernel_call(zap_page_range_single)(vma, start, end - start, NULL);
+			n[DST] -= count;
+		}
+		forget_pages(pair, start, end);
+	}
+	for (role = DST; role <= SRC; role++) {
+		sync->delta[role] += n[role] - sync->side[role]->wiped;
+		sync->side[role]->wiped = n[role];
+	}
+	return 0;
+}
+
 /* Everything */
 
 /* Notes the pages of one page table that are not known to be equal. */
@@ -1036,6 +1137,9 @@ static int compare_all(struct sync *sync)
 		if (!vma->anon_vma && !other->anon_vma)
 			continue;
 		wiped = vma->vm_flags & VM_WIPEONFORK;
+		/* See wipe(). */
+		if (wiped && !sync->pair->wipes)
+			continue;
 		for (address = vma->vm_start; address < vma->vm_end; address = next) {
 			next = min((address & PMD_MASK) + PMD_SIZE, vma->vm_end);
 			if (fatal_signal_pending(current))
@@ -1095,6 +1199,7 @@ static bool is_overdue(const struct lwc_pair *pair)
 static int equalise(struct sync *sync, bool quiet, long *now)
 {
 	struct lwc_pair *pair = sync->pair;
+	const unsigned int n_wiped = pair->n_wiped;
 	bool trusted = pair->trusted && quiet;
 	struct lwc_table *table;
 	unsigned int role;
@@ -1128,7 +1233,13 @@ static int equalise(struct sync *sync, bool quiet, long *now)
 		list_for_each_entry(table, &pair->tables, of_pair)
 			table->pmd[0] = table->pmd[1] = NULL;
 	}
-	if (err || sync->pair->wipes)
+	if (err || pair->wipes)
+		trusted = false;
+	err = pair->wipes ? 0 : wipe(sync);
+	if (err)
+		return err;
+	/* What they were counted in at the last time were other ranges. */
+	if (changed && (pair->n_wiped || n_wiped))
 		trusted = false;
 	for (role = DST; role <= SRC; role++) {
 		if (sync->side[role]->track)

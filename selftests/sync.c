@@ -333,6 +333,56 @@ LWC_TEST(rearm_costs_what_was_written)
 	EXPECT_EQ(0, counter("duplicates") - shm[1]);
 }
 
+/* Libraries keep the state of their random numbers so: a duplicate has none of it. */
+LWC_TEST(wiped_on_fork)
+{
+	const int n = 200;
+	char *p = private_memory(n * PAGE), *q = private_memory(4 * PAGE);
+	struct lwc_event ev;
+	int snap, round, i, ctx;
+
+	memset(p, 1, n * PAGE);
+	memset(q, 1, 2 * PAGE);
+	ASSERT_EQ(0, madvise(q, 4 * PAGE, MADV_WIPEONFORK));
+	round = SNAPSHOT(snap);
+	EXPECT_TRUE(is_all(p, n, 1));
+	if (round)
+		EXPECT_TRUE(is_all(q, 4, 0));
+	if (round == 5) {
+		shm[0] = counter("compares");
+		shm[1] = counter("duplicates");
+	}
+	/* Some rounds make pages there, some only read, some do neither. */
+	for (i = 0; i < round % 5; i++)
+		q[i * PAGE] = 2;
+	memset(p + (round % 8) * PAGE, 2, 3 * PAGE);
+	if (round < 25)
+		ROLLBACK(snap, 0);
+	EXPECT_EQ(0, counter("compares") - shm[0]);
+	EXPECT_EQ(0, counter("duplicates") - shm[1]);
+
+	/* And where both write there: what the creator has stays its own. */
+	CONTEXT(ctx) {
+		in.reply = 0;
+	}
+	for (round = 1; round < 12; round++) {
+		memset(q + (round % 3) * PAGE, round, PAGE);
+		p[round * PAGE] = round;
+		ASSERT_EQ(0, lwc_renew(ctx, 0, &ev));
+		if (ev.reason == LWC_EV_SWITCH) {
+			uint64_t wrong = !is_all(q, 4, 0) + (p[round * PAGE] != round);
+
+			memset(q, 3, (round % 4) * PAGE);
+			for (;;)
+				lwc_switch(ev.caller, 0, wrong, &ev);
+		}
+		EXPECT_EQ(0, CALL(ctx, 0)) {
+			TH_LOG("in round %d", round);
+		}
+		EXPECT_TRUE(is_all(q + (round % 3) * PAGE, 1, round));
+	}
+}
+
 /* Pages that are kept are bounded: beyond that it starts afresh. */
 LWC_TEST(bound_on_kept_pages)
 {
