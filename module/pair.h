@@ -214,13 +214,13 @@ unsigned int lwc_side_take_notes(struct lwc_side *side, bool *lost, bool *unmapp
 /**
  * lwc_side_is_undisturbed() - has nothing happened since the notes were taken?
  *
- * Nor was anything under way then. Without the lock: who changes a count has
- * said so before (@begun), so whoever sees the change sees that as well.
+ * Nor was anything under way then.
  */
 static inline bool lwc_side_is_undisturbed(const struct lwc_side *side)
 {
 	if (!side->track)
 		return true;
+	/* Who changes a count has said so before: whoever sees the change sees that too. */
 	smp_rmb();
 	return READ_ONCE(side->track->begun) == side->begun;
 }

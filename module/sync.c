@@ -326,7 +326,7 @@ static int find_and_lock_tables(struct sync *sync, unsigned long address, pmd_t 
 }
 
 /*
- * Locks the page table of one side. Where it is is kept in @table: what points to it
+ * Locks the page table of one side. What points to it is kept in @table, and
  * only goes when something is unmapped (struct lwc_track.unmapped). Return: is it
  * locked, or known not to be there?
  */
@@ -1231,7 +1231,7 @@ static int equalise(struct sync *sync, bool quiet, long *now)
 		return err;
 	if (sync->forget) {
 		list_for_each_entry(table, &pair->tables, of_pair)
-			table->pmd[0] = table->pmd[1] = NULL;
+			memset(table->pmd, 0, sizeof(table->pmd));
 	}
 	if (err || pair->wipes)
 		trusted = false;
