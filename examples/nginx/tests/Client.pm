@@ -11,7 +11,7 @@ use IO::Socket::INET;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(ok dir raw get body status text same_text log_mark logged unlogged worker other_worker
-	workers 	wait_for slurp pid signal connect_to read_response);
+	workers wait_for slurp pid signal connect_to read_response tls http2);
 our $failed = 0;
 
 my $log_at = 0;
@@ -107,6 +107,39 @@ sub read_response {
 	};
 	alarm 0;
 	return $got . ($@ ? "\n($@)" : '');
+}
+
+# All that comes back over TLS of the version that is asked for.
+sub tls {
+	my ($port, $version, $request) = @_;
+	my $name = dir() . '/request';
+	open my $file, '>:raw', $name or return 'no file';
+	print $file $request;
+	close $file or return 'no file';
+	return scalar `timeout 60 openssl s_client -quiet -$version -connect localhost:$port <$name 2>/dev/null`;
+}
+
+# All of @paths at once on one connection. Of each stream, in the order in which it
+# came: its headers, how many bytes of body, and how it ended.
+sub http2 {
+	my ($url, $options, @paths) = @_;
+	my $urls = join ' ', map { "'$url$_'" } @paths;
+	my %stream;
+	for (split /\n/, `timeout 120 nghttp -nvy $options $urls 2>&1`) {
+		if (/recv \(stream_id=(\d+)(?:, \w+)?\) (.*)/) {
+			$stream{$1} .= $2 =~ /^date:/ ? "date: -\n" : "$2\n";
+		} elsif (/recv HEADERS frame <length=\d+, flags=0x(..), stream_id=(\d+)>/) {
+			$stream{$2} .= "headers $1\n";
+		} elsif (/recv DATA frame <length=(\d+), flags=0x(..), stream_id=(\d+)>/) {
+			my ($length, $flags, $id) = ($1, hex $2, $3);
+			$length += $1 if ($stream{$id} //= '') =~ s/(\d+) bytes\n\z//;
+			$stream{$id} .= "$length bytes\n" . ($flags & 1 ? "end\n" : '');
+		} elsif (/recv RST_STREAM frame <length=\d+, flags=0x.., stream_id=(\d+)>/) {
+			$stream{$1} .= "reset\n";
+		}
+	}
+	delete $stream{0};
+	return join '', map { "-- stream $_\n$stream{$_}" } sort { $a <=> $b } keys %stream;
 }
 
 sub status { return $_[0] =~ m{^HTTP/1\.[01] (\d+)} ? $1 : 0 }

@@ -27,6 +27,18 @@ my $pipeline = join '', map { text('GET', $_, keep => 1) } '/hello', '/perl/rang
 $pipeline .= text('GET', '/hello');
 ok(same_text(raw(8081, $pipeline)) eq same_text(raw(8082, $pipeline)), 'same bytes: many requests on one connection');
 
+for my $how (['https://localhost', 8443, 8444], ['http://localhost', 8091, 8092]) {
+	my ($host, @ports) = @$how;
+	my @paths = ('/hello', '/perl/hello', '/big?size=100000', '/perl/flush', '/status?code=404', '/trailers') x 3;
+	my ($off, $on) = map { http2("$host:$_", '', map { $paths[$_] . ($paths[$_] =~ /\?/ ? '&' : '?') . "n=$_" } 0 .. $#paths) } @ports;
+	ok($off eq $on && (() = $off =~ /^-- stream \d+\n:status: \d+\n/mg) == @paths, "same by HTTP/2: many streams at once ($host)",
+		"-- off\n$off\n-- on\n$on");
+}
+for my $version ('tls1_2', 'tls1_3') {
+	my ($off, $on) = map { same_text(tls($_, $version, $pipeline)) } 8443, 8444;
+	ok($off eq $on && (() = $off =~ m{HTTP/1.1 \d}g) == 5, "same bytes over TLS: $version", "-- off\n$off\n-- on\n$on");
+}
+
 my @on = map { body(get("/leaky?secret=short$_")) } 1 .. 3;
 ok(!(grep { $_ ne "visit 1\nbefore you: \nheap: \n" } @on), 'C: .bss and heap are forgotten', "@on");
 @on = map { body(get("/perl/seen?short$_")) } 1 .. 3;
