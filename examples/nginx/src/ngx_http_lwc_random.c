@@ -37,15 +37,27 @@ static const RAND_METHOD  ngx_http_lwc_random_method = {
 #endif
 
 
+/* what initstate() makes of 128 bytes: 31 numbers, after a word on the kind */
+
+#define NGX_HTTP_LWC_RANDOM_WORDS  32
+
 static struct {
     uint32_t  key[2];
     uint32_t  n;
 } ngx_http_lwc_random;
 
+/* the C library's from then on: it stays where this module is unloaded */
+
+static uint32_t  *ngx_http_lwc_random_state;
+
+
+static uint64_t ngx_http_lwc_random_mix(uint64_t x);
+
 
 ngx_int_t
 ngx_http_lwc_random_init(ngx_cycle_t *cycle)
 {
+    size_t       size;
     ngx_uint_t   i;
     const char  *why;
 
@@ -54,6 +66,24 @@ ngx_http_lwc_random_init(ngx_cycle_t *cycle)
     {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
                       "lwc_rollback: getrandom() failed");
+        return NGX_ERROR;
+    }
+
+    size = NGX_HTTP_LWC_RANDOM_WORDS * sizeof(uint32_t);
+
+    if (ngx_http_lwc_random_state == NULL) {
+        ngx_http_lwc_random_state = ngx_alloc(size, cycle->log);
+        if (ngx_http_lwc_random_state == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (initstate(ngx_http_lwc_random.n, (char *) ngx_http_lwc_random_state,
+                  size)
+        == NULL)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
+                      "lwc_rollback: initstate() failed");
         return NGX_ERROR;
     }
 
@@ -107,12 +137,18 @@ ngx_http_lwc_random_exit(void)
  * For random(), rand() and drand48() of the C library and ngx_random(). The
  * seeds are a permutation of a counter, under a secret key: none comes twice in
  * four thousand million requests, as ones drawn by chance soon would.
+ *
+ * srandom() would do it as well, but draws 310 numbers to mix its own. Here the
+ * numbers of its state are filled in from 64 bits that no other seed has. They
+ * may not all be even.
  */
 
 void
 ngx_http_lwc_random_next(void)
 {
-    uint32_t  seed;
+    uint32_t    seed;
+    uint64_t    x;
+    ngx_uint_t  i;
 
     seed = ngx_http_lwc_random.n++ ^ ngx_http_lwc_random.key[0];
     seed ^= seed >> 16;
@@ -121,10 +157,31 @@ ngx_http_lwc_random_next(void)
     seed *= ngx_http_lwc_random.key[1] | 1;
     seed ^= seed >> 16;
 
-    srandom(seed);
+    x = ngx_http_lwc_random_mix((uint64_t) ngx_http_lwc_random.key[0] << 32
+                                | seed);
+
+    for (i = 1; i < NGX_HTTP_LWC_RANDOM_WORDS; i++) {
+        x += 0x9e3779b97f4a7c15;
+        ngx_http_lwc_random_state[i] = ngx_http_lwc_random_mix(x) >> 32;
+    }
+
+    ngx_http_lwc_random_state[1] |= 1;
+
     srand48((long) seed);
 
     ngx_http_lwc_perl_next();
+}
+
+
+/* splitmix64: another number for each */
+
+static uint64_t
+ngx_http_lwc_random_mix(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+
+    return x ^ (x >> 31);
 }
 
 
