@@ -94,7 +94,7 @@ static noinline void resume_at_fault(void)
 }
 
 /* As lwc_event_deliver(), for an event of a switch, which is in registers. */
-static void deliver(struct lwc_event __user *to, int caller, u64 arg)
+static __always_inline void deliver(struct lwc_event __user *to, int caller, u64 arg)
 {
 	if (!user_write_access_begin(to, sizeof(*to)))
 		goto lost;
@@ -218,7 +218,8 @@ static noinline void leave_references(struct lwc_context *context)
 }
 
 /* @changes: what the task may do, at the target. */
-static void move(struct lwc_thread *thread, struct lwc_place *place, bool changes)
+static __always_inline void move(struct lwc_thread *thread, struct lwc_place *place,
+				 bool changes)
 {
 	struct lwc_context *before = thread->context, *next = place->context;
 	struct lwc_process *process = thread->process;
@@ -261,8 +262,10 @@ static void move(struct lwc_thread *thread, struct lwc_place *place, bool change
  *
  * Return: what the target calls the caller, or the error.
  */
-static int switch_locked(struct lwc_context *target, struct lwc_event __user *event,
-			 struct lwc_event __user **to, struct lwc_context **left)
+static __always_inline int switch_locked(struct lwc_context *target,
+					 struct lwc_event __user *event,
+					 struct lwc_event __user **to,
+					 struct lwc_context **left)
 {
 	const struct lwc_powers now = lwc_powers_peek();
 	struct lwc_context *before;
@@ -308,6 +311,13 @@ static int switch_locked(struct lwc_context *target, struct lwc_event __user *ev
 	*to = place->event;
 	*left = before;
 	return caller;
+}
+
+/* The same for those who are in less of a hurry, once for all of them. */
+static noinline int switch_rarely(struct lwc_context *target, struct lwc_event __user *event,
+				  struct lwc_event __user **to, struct lwc_context **left)
+{
+	return switch_locked(target, event, to, left);
 }
 
 /*
@@ -374,7 +384,7 @@ static int switch_resetting_locked(struct lwc_context *target, unsigned int flag
 		if (err)
 			return err;
 	}
-	caller = switch_locked(target, event, to, &left);
+	caller = switch_rarely(target, event, to, &left);
 	if (caller < 0)
 		return caller;
 	/* Nothing keeps it alive but a thread in it, perhaps. */
@@ -469,7 +479,7 @@ int lwc_switch_at_fault(struct lwc_thread *thread, struct lwc_event *event)
 		err = lwc_process_lock(process, exclusion_for(target));
 		if (err)
 			return err;
-		caller = switch_locked(target, LWC_AT_FAULT, &to, &left);
+		caller = switch_rarely(target, LWC_AT_FAULT, &to, &left);
 		if (caller >= 0)
 			break;
 		lwc_process_unlock(process);
