@@ -203,6 +203,31 @@ int lwc_context_fill(struct lwc_context *context, struct lwc_context *model,
 	return 0;
 }
 
+/*
+ * A thread that ends clears its thread id, and marks its robust futexes, in the mm
+ * that it still has when it counts as none that is inside.
+ */
+static bool is_left_by_all(const struct lwc_context *context)
+{
+	const struct task_struct *task;
+	bool left = true;
+
+	if (lwc_context_is_quiet(context))
+		return true;
+	rcu_read_lock();
+	list_for_each_entry_rcu(task, &context->process->leader->signal->thread_head,
+				thread_node)
+		left &= task == current || READ_ONCE(task->mm) != context->mm;
+	rcu_read_unlock();
+	return left;
+}
+
+/* Can its mm become what another is? Else it gets a duplicate of that in its place. */
+static bool can_stay(const struct lwc_context *context)
+{
+	return !lwc_mm_has_state_of_its_own(context->mm) && is_left_by_all(context);
+}
+
 int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model,
 			  struct mm_struct **old_mm)
 {
@@ -212,11 +237,12 @@ int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model
 	int err;
 
 	*old_mm = NULL;
-	if (lwc_pair_joins(context->pair, context->mm, model->mm) &&
-	    !lwc_mm_has_state_of_its_own(context->mm) &&
+	if (lwc_pair_joins(context->pair, context->mm, model->mm) && can_stay(context) &&
 	    (quiet || (!lwc_context_is_occupied(model, current) &&
 		       !lwc_context_has_company(model)))) {
 		err = lwc_pair_equalise(context->pair, context->mm, quiet);
+		if (!err)
+			context->torn = false;
 		if (err != -EAGAIN)
 			return err;
 		torn = true;
@@ -248,8 +274,7 @@ int lwc_context_restore_mm(struct lwc_context *context, struct lwc_context *reco
 		return -ENOTRECOVERABLE;
 	if (lwc_broken(PAGE_NOT_RESTORED))
 		return 0;
-	if (!torn && lwc_pair_joins(record->pair, context->mm, record->mm) &&
-	    !lwc_mm_has_state_of_its_own(context->mm)) {
+	if (!torn && lwc_pair_joins(record->pair, context->mm, record->mm) && can_stay(context)) {
 		err = lwc_pair_equalise(record->pair, context->mm, lwc_context_is_quiet(context));
 		if (err != -EAGAIN)
 			return err;
@@ -670,6 +695,7 @@ int lwc_descriptor_for_caller(struct lwc_context *table, struct lwc_context *cal
 		return PTR_ERR(file);
 	descriptor = file->private_data;
 	descriptor->for_caller = true;
+	descriptor->for_fresh = table->frozen;
 	fd = reuse_number(table, file);
 	if (fd == -ENOENT)
 		fd = lwc_descriptor_install(table, file);

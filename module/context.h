@@ -126,6 +126,7 @@ struct lwc_context {
  * @rights: LWC_MAY_*
  * @weak: does not keep @context alive
  * @for_caller: made for a target to learn who called
+ * @for_fresh: the same, in the record of the target's kept state
  * @file: the open file; only compared
  * @table: the context in whose file table it was put
  * @of_table: in @table's list of descriptors
@@ -137,6 +138,7 @@ struct lwc_descriptor {
 	unsigned int rights;
 	bool weak;
 	bool for_caller;
+	bool for_fresh;
 	struct file *file;
 	struct lwc_context *table;
 	struct list_head of_table;

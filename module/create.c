@@ -209,6 +209,9 @@ static int renew_locked(struct lwc_context *context, struct lwc_event __user *ev
 
 	lwc_context_forget_places(context);
 	lwc_snapshots_doom(context, NULL, doomed);
+	/* What was kept goes with the rest: nobody may come back to it. */
+	if (context->kept)
+		context->kept->torn = true;
 	if (err)
 		goto free_place;
 	lwc_files_equalise(context->files, current->files, &view, *closing);

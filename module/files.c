@@ -222,6 +222,30 @@ static unsigned int count_differing(struct files_struct *files, struct files_str
 	return n;
 }
 
+static struct file *set_slot(struct files_struct *files, unsigned int fd, struct file *file,
+			     bool close_on_exec)
+{
+	struct fdtable *fdt;
+	struct file *before;
+
+	spin_lock(&files->file_lock);
+	fdt = table_of(files);
+	before = rcu_dereference_raw(fdt->fd[fd]);
+	/* Being opened by a task that shares the table: it is not ours yet. */
+	if (!before && test_bit(fd, fdt->open_fds)) {
+		spin_unlock(&files->file_lock);
+		return file;
+	}
+	rcu_assign_pointer(fdt->fd[fd], file);
+	mark_close_on_exec(fdt, fd, file && close_on_exec);
+	if (file)
+		mark_open(fdt, fd);
+	else if (before)
+		mark_free(files, fdt, fd);
+	spin_unlock(&files->file_lock);
+	return before;
+}
+
 /* Makes @files as large as what @model uses. */
 static int grow(struct files_struct *files, struct files_struct *model)
 {
@@ -240,9 +264,12 @@ static int grow(struct files_struct *files, struct files_struct *model)
 	fd = kernel_call(f_dupfd)(used - 1, file, O_CLOEXEC);
 	borrow(own);
 	fput(file);
-	/* It stays until lwc_files_equalise() finds it right or closes it. */
 	if (fd < 0)
 		return fd == -EINVAL ? -EMFILE : fd;
+	/* The table stays as large, and nothing may be in it if what follows fails. */
+	file = set_slot(files, fd, NULL, false);
+	if (file)
+		fput(file);
 	return 0;
 }
 
@@ -250,21 +277,19 @@ struct lwc_closing *lwc_files_reserve(struct files_struct *files, struct files_s
 				      const struct lwc_files_view *view)
 {
 	const unsigned int n = count_differing(files, model, view);
-	/* One more for what grow() may leave. */
-	const unsigned int max = n + 1;
 	struct lwc_closing *closing;
 	int err;
 
 	if (!n)
 		return NULL;
-	closing = kvmalloc(struct_size(closing, files, max), GFP_KERNEL_ACCOUNT);
+	closing = kvmalloc(struct_size(closing, files, n), GFP_KERNEL_ACCOUNT);
 	if (!closing)
 		return ERR_PTR(-ENOMEM);
 	/* Its only user, or nobody, uses it now: see context.h. */
 	atomic_inc(&files->count);
 	closing->of = files;
 	closing->n = 0;
-	closing->max = max;
+	closing->max = n;
 	err = grow(files, model);
 	if (err) {
 		lwc_files_close(closing);
@@ -334,30 +359,6 @@ void lwc_files_close(struct lwc_closing *closing)
 		close_extra(closing->of, closing->files[--closing->n]);
 	kernel_call(put_files_struct)(closing->of);
 	kvfree(closing);
-}
-
-static struct file *set_slot(struct files_struct *files, unsigned int fd, struct file *file,
-			     bool close_on_exec)
-{
-	struct fdtable *fdt;
-	struct file *before;
-
-	spin_lock(&files->file_lock);
-	fdt = table_of(files);
-	before = rcu_dereference_raw(fdt->fd[fd]);
-	/* Being opened by a task that shares the table: it is not ours yet. */
-	if (!before && test_bit(fd, fdt->open_fds)) {
-		spin_unlock(&files->file_lock);
-		return file;
-	}
-	rcu_assign_pointer(fdt->fd[fd], file);
-	mark_close_on_exec(fdt, fd, file && close_on_exec);
-	if (file)
-		mark_open(fdt, fd);
-	else if (before)
-		mark_free(files, fdt, fd);
-	spin_unlock(&files->file_lock);
-	return before;
 }
 
 void lwc_files_equalise(struct files_struct *files, struct files_struct *model,

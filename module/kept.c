@@ -7,6 +7,8 @@
  * the address space can fail half-way; then the one that was to be changed is
  * torn. Must never touch a context that a thread is in.
  */
+#include <linux/fs_struct.h>
+#include <linux/sched/signal.h>
 #include <linux/lwc.h>
 
 #include "broken.h"
@@ -79,8 +81,18 @@ static void equalise_places(struct lwc_context *to, struct lwc_context *from,
 	}
 }
 
-/* All descriptors count, those of contexts as well. */
+/*
+ * All descriptors count, those of contexts as well. But of those that the record has
+ * got for callers since it was made the context gets that of who is about to enter.
+ */
 static const struct lwc_files_view whole = {};
+
+static bool is_for_it(const void *caller, unsigned int fd, struct file *file)
+{
+	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
+
+	return !descriptor || !descriptor->for_fresh || descriptor->context == caller;
+}
 
 static void reset_begin(struct lwc_reset *reset)
 {
@@ -89,13 +101,13 @@ static void reset_begin(struct lwc_reset *reset)
 
 /* What @to needs to become @from, but for the address space. */
 static int reserve(struct lwc_reset *reset, struct lwc_context *to, struct lwc_context *from,
-		   struct lwc_thread *thread)
+		   struct lwc_thread *thread, const struct lwc_files_view *view)
 {
 	struct lwc_closing *closing;
 
 	/* The table may have to grow, for which the task borrows it. */
 	lwc_transit_begin(thread);
-	closing = lwc_files_reserve(to->files, from->files, &whole);
+	closing = lwc_files_reserve(to->files, from->files, view);
 	lwc_transit_end(thread);
 	if (IS_ERR(closing))
 		return PTR_ERR(closing);
@@ -104,9 +116,10 @@ static int reserve(struct lwc_reset *reset, struct lwc_context *to, struct lwc_c
 }
 
 /* The address space is equal. Cannot fail. */
-static void equalise(struct lwc_reset *reset, struct lwc_context *to, struct lwc_context *from)
+static void equalise(struct lwc_reset *reset, struct lwc_context *to, struct lwc_context *from,
+		     const struct lwc_files_view *view)
 {
-	lwc_files_equalise(to->files, from->files, &whole, reset->closing);
+	lwc_files_equalise(to->files, from->files, view, reset->closing);
 	lwc_fs_equalise(to->fs, from->fs);
 	lwc_powers_copy(&to->powers, &from->powers);
 	equalise_places(to, from, &reset->places);
@@ -139,40 +152,70 @@ int lwc_kept_take(struct lwc_context *context, struct lwc_thread *thread, struct
 	reset_begin(reset);
 	if (lwc_mm_has_state_of_its_own(context->mm))
 		return -EOPNOTSUPP;
-	err = reserve(reset, kept, context, thread);
+	err = reserve(reset, kept, context, thread, &whole);
 	if (err)
 		return err;
 	err = lwc_context_refill_mm(kept, context, &reset->old_mm);
 	if (err)
 		return err;
-	equalise(reset, kept, context);
+	equalise(reset, kept, context, &whole);
 	return 0;
+}
+
+/* Does a child made by clone(CLONE_FILES or CLONE_FS) use what is put back? */
+static bool has_sharers(const struct lwc_context *context, bool inside)
+{
+	const int expected = inside && context->owned ? 2 : 1;
+	struct task_struct *process, *task;
+	bool found = false;
+
+	/* Who reads /proc is a user too, so a count above ours proves nothing. */
+	if (atomic_read(&context->files->count) == expected && context->fs->users == expected)
+		return false;
+	rcu_read_lock();
+	for_each_process_thread(process, task) {
+		if ((READ_ONCE(task->files) == context->files ||
+		     READ_ONCE(task->fs) == context->fs) &&
+		    !same_thread_group(task, current) && !(task->flags & PF_EXITING)) {
+			found = true;
+			goto unlock;
+		}
+	}
+unlock:
+	rcu_read_unlock();
+	return found;
 }
 
 /* Can the kept state of @context be put in its place, or the other way round? */
 static int refused(const struct lwc_context *context, const struct lwc_thread *thread)
 {
+	const bool inside = context == thread->context;
+
 	if (!context->kept || !list_empty(&context->snapshots))
 		return -EINVAL;
-	if (lwc_context_is_occupied(context, context == thread->context ? current : NULL) ||
-	    lwc_context_has_company(context))
+	if (lwc_context_is_occupied(context, inside ? current : NULL) ||
+	    lwc_context_has_company(context) || has_sharers(context, inside))
 		return -EBUSY;
 	return 0;
+}
+
+int lwc_kept_refused(const struct lwc_context *context, const struct lwc_thread *thread)
+{
+	const int err = refused(context, thread);
+
+	if (err)
+		return err;
+	return context->kept->torn ? -ENOTRECOVERABLE : 0;
 }
 
 int lwc_kept_prepare(struct lwc_context *context, struct lwc_thread *thread,
 		     struct lwc_reset *reset)
 {
-	int err;
-
 	reset_begin(reset);
-	err = refused(context, thread);
-	if (err)
-		return err;
-	if (context->kept->torn)
-		return -ENOTRECOVERABLE;
 	reset->context = context;
-	return reserve(reset, context, context->kept, thread);
+	reset->caller = context == thread->context ? NULL : thread->context;
+	return reserve(reset, context, context->kept, thread,
+		       &(struct lwc_files_view){ .keep = is_for_it, .context = reset->caller });
 }
 
 int lwc_kept_restore(struct lwc_reset *reset)
@@ -189,7 +232,8 @@ int lwc_kept_restore(struct lwc_reset *reset)
 		context->mm = mm;
 		mmgrab(mm);
 	}
-	equalise(reset, context, context->kept);
+	equalise(reset, context, context->kept,
+		 &(struct lwc_files_view){ .keep = is_for_it, .context = reset->caller });
 	return 0;
 }
 
@@ -203,7 +247,7 @@ void lwc_reset_end(struct lwc_reset *reset, struct lwc_process *process)
 		lwc_place_free(place);
 }
 
-static int keep_locked(struct lwc_context *context, struct lwc_reset *reset)
+static int keep_locked(struct lwc_context *context, bool weak, struct lwc_reset *reset)
 {
 	struct lwc_thread *thread;
 	int err;
@@ -215,6 +259,9 @@ static int keep_locked(struct lwc_context *context, struct lwc_reset *reset)
 		return PTR_ERR(thread);
 	if (context == thread->context)
 		return context->kept ? -EBUSY : -EINVAL;
+	/* What lwc_self() gives out must not let what runs inside keep itself. */
+	if (weak)
+		return -EPERM;
 	err = refused(context, thread);
 	if (err)
 		return err;
@@ -234,11 +281,12 @@ long lwc_keep(struct lwc_descriptor *descriptor)
 		return -EINVAL;
 	if (!(READ_ONCE(descriptor->rights) & LWC_MAY_KEEP) && !lwc_broken(KEEP_FOR_ALL))
 		return -EPERM;
-	err = lwc_process_lock(process, LWC_EXCLUDE_NOBODY);
+	/* The record's table and memory are the task's for a moment. */
+	err = lwc_process_lock(process, LWC_EXCLUDE_LOOKERS);
 	if (err)
 		return err;
 	reset_begin(&reset);
-	err = keep_locked(context, &reset);
+	err = keep_locked(context, descriptor->weak, &reset);
 	lwc_process_unlock(process);
 	lwc_reset_end(&reset, process);
 	return err;

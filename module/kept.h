@@ -28,12 +28,14 @@ int lwc_kept_make(struct lwc_context *context);
 /**
  * struct lwc_reset - one of two, a context and its kept state, becomes the other
  * @context: the context; NULL: there is nothing to do
+ * @caller: who is about to enter it; NULL: nobody
  * @closing: of its table
  * @places: room for those that it lacks
  * @old_mm: an address space that is no longer used, for lwc_mm_put()
  */
 struct lwc_reset {
 	struct lwc_context *context;
+	const struct lwc_context *caller;
 	struct lwc_closing *closing;
 	struct list_head places;
 	struct mm_struct *old_mm;
@@ -51,13 +53,21 @@ struct lwc_reset {
 int lwc_kept_take(struct lwc_context *context, struct lwc_thread *thread, struct lwc_reset *reset);
 
 /**
- * lwc_kept_prepare() - may @context go back to its kept state, and is there room?
+ * lwc_kept_refused() - may @context not go back to its kept state?
  * @context: its process's lock is held
  * @thread: the current one; it may be in it, but nobody else
+ *
+ * Return: 0; -EINVAL (none, or snapshots inside), -EBUSY, -ENOTRECOVERABLE.
+ */
+int lwc_kept_refused(const struct lwc_context *context, const struct lwc_thread *thread);
+
+/**
+ * lwc_kept_prepare() - is there room for @context to go back?
+ * @context: of which lwc_kept_refused() says 0
+ * @thread: the current one
  * @reset: to be ended with lwc_reset_end(), whatever is returned
  *
- * Return: 0; -EINVAL (none, or snapshots inside), -EBUSY, -ENOTRECOVERABLE,
- * -ENOMEM, -EMFILE: nothing has changed.
+ * Return: 0, -ENOMEM, -EMFILE: nothing has changed.
  */
 int lwc_kept_prepare(struct lwc_context *context, struct lwc_thread *thread,
 		     struct lwc_reset *reset);

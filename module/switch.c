@@ -334,8 +334,9 @@ static int freshen(struct lwc_context *target, struct lwc_thread *thread, struct
 	err = lwc_switch_refused(thread);
 	if (err)
 		return err;
-	if (!target->kept)
-		return -EINVAL;
+	err = lwc_kept_refused(target, thread);
+	if (err)
+		return err;
 	place = own_place(target->kept);
 	if (IS_ERR(place))
 		return PTR_ERR(place);
@@ -375,7 +376,9 @@ static int switch_resetting_locked(struct lwc_context *target, unsigned int flag
 	if (IS_ERR(thread))
 		return PTR_ERR(thread);
 	if (flags & LWC_DISCARD) {
-		err = lwc_kept_prepare(thread->context, thread, discarded);
+		err = lwc_kept_refused(thread->context, thread);
+		if (!err)
+			err = lwc_kept_prepare(thread->context, thread, discarded);
 		if (err)
 			return err;
 	}

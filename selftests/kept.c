@@ -719,6 +719,88 @@ LWC_TEST(held_by_what_it_keeps)
 	EXPECT_EQ(before, contexts_settle(before));
 }
 
+/* What runs inside must not choose what it goes back to, by whatever way. */
+LWC_TEST(not_by_itself)
+{
+	int ctx, pair[2];
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	KEPT(ctx) {
+		static int changed;
+		int inner, self = lwc_self();
+
+		in.reply = changed;
+		changed = 1;
+		ASSERT_LE(3, self);
+		CONTEXT(inner) {
+			int taken = take_descriptor(pair[1]);
+
+			EXPECT_LE(3, taken);
+			EXPECT_ERR(lwc_keep, EPERM, lwc_keep(taken));
+		}
+		ASSERT_LE(0, inner);
+		ASSERT_EQ(0, send_descriptor(pair[0], self));
+		CALL(inner, 0);
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_EQ(0, FRESH(ctx, 0));
+	EXPECT_EQ(0, FRESH(ctx, 0));
+	EXPECT_EQ(1, CALL(ctx, 0));
+}
+
+/* What is refused has left nothing in what is kept. */
+LWC_TEST(refused_keeps_nothing)
+{
+	int ctx;
+
+	KEPT(ctx) {
+		in.reply = is_open(900);
+		ASSERT_EQ(900, dup2(2, 900));
+		if (mlock(private_memory(PAGE), PAGE))
+			shm[0] = 1;
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_EQ(0, CALL(ctx, 0));
+	if (shm[0])
+		SKIP(return, "may not lock memory");
+	EXPECT_ERR(lwc_keep, EOPNOTSUPP, lwc_keep(ctx));
+	EXPECT_EQ(0, FRESH(ctx, 0));
+}
+
+/* A child that shares the table would see all that is opened later. */
+LWC_TEST(child_shares_the_table)
+{
+	static const unsigned long shared[] = { CLONE_FILES, CLONE_FS };
+	struct lwc_event ev;
+	unsigned int i;
+	int ctx, status;
+
+	for (i = 0; i < ARRAY_SIZE(shared); i++) {
+		pid_t pid;
+
+		KEPT(ctx) {
+			if (in.ev.arg) {
+				pid = syscall(SYS_clone, shared[i] | SIGCHLD, NULL, NULL, NULL, NULL);
+				if (!pid) {
+					for (;;)
+						pause();
+				}
+				in.reply = pid;
+			}
+		}
+		ASSERT_LE(0, ctx);
+		EXPECT_EQ(0, FRESH(ctx, 0));
+		pid = CALL(ctx, 1);
+		ASSERT_LT(0, pid);
+		EXPECT_ERR(lwc_switch, EBUSY, lwc_switch(ctx, LWC_FRESH, 0, &ev));
+		EXPECT_ERR(lwc_keep, EBUSY, lwc_keep(ctx));
+		ASSERT_EQ(0, kill(pid, SIGKILL));
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_EQ(0, FRESH(ctx, 0));
+		EXPECT_EQ(0, lwc_close(ctx));
+	}
+}
+
 /* Rollbacks of its creator are nothing to it. */
 LWC_TEST(beside_a_snapshot)
 {

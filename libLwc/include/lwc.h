@@ -281,14 +281,15 @@ int lwc_renew(int ctx, unsigned flags, struct lwc_event *ev);
  * Memory, mappings, descriptors, working directory, credentials, and the places of
  * all threads in it: what LWC_FRESH and LWC_DISCARD of lwc_switch() go back to.
  * Until the first call that is its state when it was made or last renewed. Costs
- * what it has written since.
+ * what it has written since. A descriptor of lwc_self() will not do (-EPERM): what
+ * runs inside must not choose what it goes back to.
  *
  * Return: 0. Errors:
  *   -EBADF       @ctx is not a context's descriptor
- *   -EPERM       @ctx lacks LWC_MAY_KEEP
+ *   -EPERM       @ctx lacks LWC_MAY_KEEP, or is of lwc_self()
  *   -ESRCH       @ctx belongs to another process, or its context is gone
  *   -EINVAL      @ctx is a snapshot, was made without LWC_KEEP, or has snapshots
- *   -EBUSY       a thread is in @ctx
+ *   -EBUSY       a thread is in @ctx, or a child shares its table or directory
  *   -EOPNOTSUPP  @ctx has what cannot be kept, such as locked or MADV_DONTFORK
  *                memory, AIO contexts
  *   -ENOMEM      not enough memory
@@ -619,8 +620,8 @@ struct lwc_pool;
  * @pool: set to the new pool
  *
  * The contexts are made later, by LWC_KEEP, one in each thread that needs one: see
- * lwc_pool_run(). A pool belongs to the context that opened it: one that is made
- * from it has none of its contexts, but may make its own by the same calls.
+ * lwc_pool_run(). A pool is for the context that opened it: others open their own.
+ * The function that runs in it may use it all the same, with contexts of its own.
  *
  * Return: 0. Errors:
  *   -EFAULT      @fn or @pool is NULL, or @specs is NULL and @n is not 0
@@ -644,7 +645,8 @@ int lwc_pool_open(const struct lwc_spec *specs, unsigned n, unsigned contexts,
  * did the time before, and whatever happened here since: so set up first what it
  * needs, and hand over what is new by @arg or in lwc_shared_alloc() memory. What it
  * leaves in shared memory, in files or in the world stays. It must return: not
- * longjmp, throw, or end the thread.
+ * longjmp, throw, or end the thread; and leave nothing with which lwc_switch() is
+ * refused, such as io_uring, or a crash (SIGILL) is the end of it.
  *
  * All signals are blocked inside but the synchronous ones (SEGV, BUS, ILL, FPE,
  * TRAP, SYS, as the thread had them when the context was made). A crash of the
@@ -670,7 +672,7 @@ int lwc_pool_run(struct lwc_pool *pool, uint64_t arg, long *result);
 
 /**
  * lwc_pool_close() - end a pool and its contexts
- * @pool: the pool, which no thread uses any more
+ * @pool: the pool; other threads that have used it have ended and were joined
  *
  * Return: 0. Errors:
  *   -EFAULT      @pool is NULL

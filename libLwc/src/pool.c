@@ -72,7 +72,7 @@ static struct slot *take(struct lwc_pool *pool)
 static _Noreturn void serve(struct lwc_pool *pool, struct lwc_event *ev)
 {
 	lwc_switch(ev->caller, 0, pool->fn(pool->state, ev->arg), ev);
-	/* Its way back is closed, and behind this there is another context's code. */
+	/* It cannot go back, and behind this there is another context's code. */
 	__builtin_trap();
 }
 
@@ -114,7 +114,8 @@ static int run(struct slot *slot, uint64_t arg, struct lwc_event *ev)
 		r = lwc_switch(slot->ctx, LWC_FRESH, arg, ev);
 	if (!is_lost(r))
 		return r;
-	if (r == -ESRCH)
+	/* It is this one, but another process's, or with what keeps it from going back. */
+	if (r == -ESRCH || r == -EINVAL)
 		forget(slot);
 	r = make(slot);
 	return r ? r : lwc_switch(slot->ctx, LWC_FRESH, arg, ev);

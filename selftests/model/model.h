@@ -150,9 +150,9 @@
 	OPERATION(close_context,	2,   2,    CAN_ALWAYS)		\
 	OPERATION(renew,		14,  30,   CAN_ALWAYS)		\
 	OPERATION(switch,		26,  80,   CAN_ALWAYS)		\
-	OPERATION(keep,			8,   10,   CAN_KEEP)		\
-	OPERATION(fresh,		8,   20,   CAN_KEEP)		\
-	OPERATION(discard,		8,   20,   CAN_KEEP)
+	OPERATION(keep,			8,   3,    CAN_KEEP)		\
+	OPERATION(fresh,		8,   6,    CAN_KEEP)		\
+	OPERATION(discard,		8,   6,    CAN_KEEP)
 
 enum operation {
 #define NAME(name, weight, least, can) OP_##name,
