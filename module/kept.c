@@ -18,7 +18,6 @@
 #include "mm.h"
 #include "place.h"
 #include "process.h"
-#include "snapshot.h"
 #include "switch.h"
 
 /* A thread that ends inside still runs on its own. */

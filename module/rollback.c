@@ -13,12 +13,10 @@
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 
-#include "broken.h"
 #include "context.h"
 #include "files.h"
 #include "kernel/compat.h"
 #include "mm.h"
-#include "pair.h"
 #include "place.h"
 #include "process.h"
 #include "rollback.h"
@@ -26,7 +24,6 @@
 #include "snapshot.h"
 #include "stats.h"
 #include "switch.h"
-#include "sync.h"
 
 /* Is @thread the only one that is, or has a place, in its context? */
 static bool is_alone(const struct lwc_thread *thread)
