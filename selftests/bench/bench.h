@@ -131,5 +131,6 @@ extern const struct work soft_dirty_request, uffd_request;
 extern pid_t partner;
 pid_t start_partner(void (*body)(void));
 void end_partner(void);
+void fork_exit_wait_rounds(long n);	/* of children that end at once */
 
 #endif /* LWC_BENCH_H */

@@ -3,24 +3,10 @@
  * Made and ended: a context, a snapshot, a child process.
  */
 #include <errno.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <lwc.h>
 
 #include "bench.h"
-
-static void fork_rounds(long n)
-{
-	while (n--) {
-		pid_t pid = fork();
-
-		if (!pid)
-			_exit(0);
-		if (pid < 0 || waitpid(pid, NULL, 0) != pid)
-			die("fork", errno);
-	}
-}
 
 static void create_rounds(long n)
 {
@@ -82,7 +68,7 @@ static void pool_rounds(long n)
 }
 
 static const struct work lives[] = {
-	{ "fork", "fork(), exit, wait", 1, false, arrange, .rounds = fork_rounds },
+	{ "fork", "fork(), exit, wait", 1, false, arrange, .rounds = fork_exit_wait_rounds },
 	{ "create", "lwc_create(), close", 1, true, arrange, .rounds = create_rounds },
 	{ "snapshot", "lwc_snapshot() of a new one, close", 1, true, arrange, .rounds = snapshot_rounds },
 	{ "pool", "lwc_pool_run() of what does nothing", 1, true, open_pool,

@@ -155,18 +155,6 @@ static void copy_fault_rounds(long n)
 		region[i * PAGE]++;
 }
 
-static void fork_rounds(long n)
-{
-	while (n--) {
-		pid_t pid = fork();
-
-		if (!pid)
-			_exit(0);
-		if (pid < 0 || waitpid(pid, NULL, 0) != pid)
-			die("fork", errno);
-	}
-}
-
 static void end(void)
 {
 	end_sharer();
@@ -184,7 +172,7 @@ static const struct {
 	OTHER("read", "read() of a byte", 1000, prepare, other_is_busy, read_rounds),
 	OTHER("zero_fault", "first touch of a page", TOUCHED, prepare, other_is_busy, zero_fault_rounds),
 	OTHER("copy_fault", "copy on write of a page", TOUCHED, prepare_pages, share, copy_fault_rounds),
-	OTHER("fork", "fork(), exit, wait", 20, prepare, other_is_busy, fork_rounds),
+	OTHER("fork", "fork(), exit, wait", 20, prepare, other_is_busy, fork_exit_wait_rounds),
 };
 
 void measure_others(bool loaded)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A second process to work with, for those who need one. It must never outlive the
- * first.
+ * A second process to work with, for those who need one, and processes that only come
+ * and go. None must ever outlive the first.
  */
 #include <errno.h>
 #include <signal.h>
@@ -34,4 +34,16 @@ void end_partner(void)
 	if (waitpid(partner, NULL, 0) != partner)
 		die("waitpid", errno);
 	partner = 0;
+}
+
+void fork_exit_wait_rounds(long n)
+{
+	while (n--) {
+		pid_t pid = fork();
+
+		if (!pid)
+			_exit(0);
+		if (pid < 0 || waitpid(pid, NULL, 0) != pid)
+			die("fork", errno);
+	}
 }
