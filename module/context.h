@@ -63,6 +63,8 @@ struct lwc_thread;
  * @pinned: the root context: lives as long as its process
  * @counted: against the limits
  * @traps_faults: faults inside become switches to @creator
+ * @private: made with LWC_PRIVATE: hidden whenever a thread enters it
+ * @hidden: debuggers were kept out when a thread last left it (private.h); a hint
  * @torn: making it anew failed half-way: nobody may enter until that succeeds
  * @frozen: a record, in which nobody ever runs: of a snapshot, or a kept state
  * @snapshot: set where this is the record behind a snapshot, not a context
@@ -96,6 +98,8 @@ struct lwc_context {
 	bool pinned;
 	bool counted;
 	bool traps_faults;
+	bool private;
+	bool hidden;
 	bool torn;
 	bool frozen;
 	struct lwc_snapshot *snapshot;

@@ -16,6 +16,7 @@
 #include "kernel/compat.h"
 #include "mm.h"
 #include "place.h"
+#include "private.h"
 #include "process.h"
 #include "snapshot.h"
 #include "stats.h"
@@ -56,6 +57,8 @@ static int create_locked(struct lwc_process *process, struct lwc_specs **specs,
 	lwc_context_get(context->creator);
 	context->creator_thread = thread->serial;
 	context->traps_faults = flags & LWC_TRAP_FAULTS;
+	context->private = flags & LWC_PRIVATE;
+	context->hidden = context->private || lwc_mm_is_hidden(current->mm);
 	list_add(&context->of_process, &process->contexts);
 
 	err = -ENOMEM;
@@ -107,6 +110,8 @@ long lwc_create(const struct lwc_create_args *args)
 		return PTR_ERR(specs);
 	err = -EOPNOTSUPP;
 	if (args->flags & ~LWC_WORKING_CREATE_FLAGS)
+		goto free_specs;
+	if ((args->flags & LWC_PRIVATE) && !lwc_private_supported())
 		goto free_specs;
 	err = lwc_event_probe(to);
 	if (err)

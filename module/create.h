@@ -12,7 +12,7 @@ struct lwc_descriptor;
 /* What works, for LWC_IOC_FEATURES. */
 #define LWC_CREATE_FLAGS		(LWC_TRAP_SYSCALLS | LWC_TRAP_FAULTS | LWC_KEEP | \
 					 LWC_FORK | LWC_PRIVATE)
-#define LWC_WORKING_CREATE_FLAGS	(LWC_TRAP_FAULTS | LWC_KEEP)
+#define LWC_WORKING_CREATE_FLAGS	(LWC_TRAP_FAULTS | LWC_KEEP | LWC_PRIVATE)
 
 /* The calls of uapi/linux/lwc.h; arguments are checked for size alone. */
 long lwc_create(const struct lwc_create_args *args);

@@ -22,6 +22,7 @@
 #include "kernel/symbols.h"
 #include "kept.h"
 #include "later.h"
+#include "private.h"
 #include "process.h"
 #include "rollback.h"
 #include "stats.h"
@@ -244,11 +245,16 @@ static int __init lwc_init(void)
 	err = lwc_trap_init();
 	if (err)
 		goto exit_guard;
-	err = misc_register(&device);
+	err = lwc_private_init();
 	if (err)
 		goto exit_trap;
+	err = misc_register(&device);
+	if (err)
+		goto exit_private;
 	return 0;
 
+exit_private:
+	lwc_private_exit();
 exit_trap:
 	lwc_trap_exit();
 exit_guard:
@@ -263,6 +269,7 @@ exit_powers:
 static void __exit lwc_exit(void)
 {
 	misc_deregister(&device);
+	lwc_private_exit();
 	lwc_trap_exit();
 	lwc_guard_exit();
 	lwc_process_exit();

@@ -22,6 +22,7 @@
 #include "kernel/compat.h"
 #include "mm.h"
 #include "place.h"
+#include "private.h"
 #include "process.h"
 #include "stats.h"
 #include "switch.h"
@@ -161,7 +162,8 @@ static __always_inline bool is_anothers_fault(const struct lwc_place *place,
  */
 static enum lwc_exclusion exclusion_for(const struct lwc_context *target)
 {
-	if (unlikely(lwc_powers_differ(&target->powers)))
+	if (unlikely(lwc_powers_differ(&target->powers) || READ_ONCE(target->private) ||
+		     READ_ONCE(target->hidden) != lwc_mm_is_hidden(current->mm)))
 		return LWC_EXCLUDE_TRACERS;
 	return LWC_EXCLUDE_NOBODY;
 }
@@ -173,6 +175,14 @@ static noinline int other_powers_refused(const struct lwc_context *target)
 	if (target->process->exclusion < exclusion_for(target))
 		return -EAGAIN;
 	return lwc_powers_refused(&target->powers);
+}
+
+/* May the current task go where other people may look at it? */
+static noinline int other_looks_refused(const struct lwc_context *target)
+{
+	if (target->process->exclusion < LWC_EXCLUDE_TRACERS)
+		return -EAGAIN;
+	return lwc_watchers_refused(target);
 }
 
 /* The first time, or the descriptor is gone. Nobody may look at the table meanwhile. */
@@ -234,6 +244,9 @@ static __always_inline void move(struct lwc_thread *thread, struct lwc_place *pl
 		before->owned = true;
 	}
 
+	WRITE_ONCE(before->hidden, lwc_mm_is_hidden(before->mm));
+	if (unlikely(next->private))
+		lwc_private_enter(place);
 	lwc_transit_begin(thread);
 	lwc_mm_leave();
 	task_lock(current);
@@ -299,6 +312,11 @@ static __always_inline int switch_locked(struct lwc_context *target,
 		if (err)
 			return err;
 	}
+	if (unlikely(lwc_looks_differ(target))) {
+		err = other_looks_refused(target);
+		if (err)
+			return err;
+	}
 	caller = lwc_descriptor_known(target, before);
 	if (unlikely(caller < 0))
 		caller = name_caller(thread, target);
@@ -342,7 +360,7 @@ static int freshen(struct lwc_context *target, struct lwc_thread *thread, struct
 		return PTR_ERR(place);
 	if (is_anothers_fault(place, target, thread->context))
 		return -EPERM;
-	err = lwc_powers_refused(&target->kept->powers);
+	err = lwc_powers_refused(&target->kept->powers) ?: lwc_watchers_refused(target);
 	if (err)
 		return err;
 	caller = lwc_descriptor_known(target->kept, thread->context);
@@ -431,6 +449,7 @@ long lwc_switch(struct lwc_descriptor *descriptor, unsigned int flags, u64 arg,
 	struct lwc_context *target = descriptor->context, *left;
 	struct lwc_process *process = target->process;
 	struct lwc_event __user *to;
+	enum lwc_exclusion exclusion;
 	int err, caller;
 
 	if (flags & ~LWC_SWITCH_FLAGS)
@@ -446,8 +465,8 @@ long lwc_switch(struct lwc_descriptor *descriptor, unsigned int flags, u64 arg,
 		return err;
 	if (unlikely(flags))
 		return switch_resetting(target, flags, arg, event);
-	for (;;) {
-		err = lwc_process_lock(process, exclusion_for(target));
+	for (exclusion = exclusion_for(target);; exclusion = LWC_EXCLUDE_TRACERS) {
+		err = lwc_process_lock(process, exclusion);
 		if (unlikely(err))
 			return err;
 		caller = switch_locked(target, event, &to, &left);
@@ -474,12 +493,13 @@ int lwc_switch_at_fault(struct lwc_thread *thread, struct lwc_event *event)
 	struct lwc_place *place = thread->place;
 	const unsigned long ax = current_pt_regs()->ax;
 	struct lwc_event __user *to;
+	enum lwc_exclusion exclusion;
 	int err, caller;
 
 	if (!thread->context->traps_faults)
 		return -ENOENT;
-	for (;;) {
-		err = lwc_process_lock(process, exclusion_for(target));
+	for (exclusion = exclusion_for(target);; exclusion = LWC_EXCLUDE_TRACERS) {
+		err = lwc_process_lock(process, exclusion);
 		if (err)
 			return err;
 		caller = switch_rarely(target, LWC_AT_FAULT, &to, &left);

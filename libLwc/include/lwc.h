@@ -181,9 +181,14 @@ int lwc_features(struct lwc_features *f);
  * fault itself, the thread has no place in it, its table is full) it is the ordinary
  * signal.
  *
+ * LWC_PRIVATE is for secrets: whoever enters finds all signals but SIGKILL and SIGSTOP
+ * blocked, and what is inside, memory and registers, is in no core dump and not to be
+ * read from outside without CAP_SYS_PTRACE. Who is traced or sampled by someone that
+ * lacks it may not enter (-EPERM).
+ *
  * Works now: LWC_FILES with LWC_COW, LWC_UNMAP and LWC_INHERIT, LWC_COW of anything
- * else, which is what there is without a spec; LWC_KEEP and LWC_TRAP_FAULTS. The rest
- * of @specs and @flags is checked, then -EOPNOTSUPP.
+ * else, which is what there is without a spec; LWC_KEEP, LWC_TRAP_FAULTS and
+ * LWC_PRIVATE. The rest of @specs and @flags is checked, then -EOPNOTSUPP.
  *
  * Return: 0. Errors:
  *   -EINVAL      bad spec (type, mode, flag, range), unknown bit in @flags
@@ -230,7 +235,8 @@ int lwc_create(const struct lwc_spec *specs, unsigned n, unsigned flags, struct 
  *   -EPERM       @ctx lacks LWC_MAY_SWITCH, or LWC_MAY_KEEP for LWC_FRESH; or its
  *                credentials are others, and a debugger is attached that has no
  *                CAP_SYS_PTRACE over them; or it stands at a fault that its creator
- *                was told of, which is another context
+ *                was told of, which is another context; or it is private, and this
+ *                thread is traced or sampled by someone without CAP_SYS_PTRACE
  *   -ESRCH       @ctx belongs to another process, or its context is gone
  *   -EDEADLK     @ctx is the current context
  *   -ENXIO       this thread has no place in @ctx

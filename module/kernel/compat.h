@@ -396,6 +396,28 @@ static __always_inline void lwc_read_bases(unsigned long *fsbase, unsigned long 
 	asm volatile("swapgs\n\trdgsbase %0\n\tswapgs" : "=r" (*gsbase) : : "memory");
 }
 
+/*
+ * Lists of the current task's perf events; before 6.2 those of the processor's
+ * counters have one of their own. May only be followed with interrupts off.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define LWC_PERF_CONTEXTS	perf_nr_task_contexts
+#else
+#define LWC_PERF_CONTEXTS	1
+#endif
+
+static inline struct perf_event_context *lwc_perf_context(unsigned int i)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+	return READ_ONCE(current->perf_event_ctxp[i]);
+#else
+	return READ_ONCE(current->perf_event_ctxp);
+#endif
+}
+
+/* perf_event.owner of an event that the kernel has made for itself. */
+#define LWC_PERF_KERNEL_OWNER	((struct task_struct *)-1L)
+
 struct lwc_rseq {
 	struct rseq __user *area;
 	u32 length;

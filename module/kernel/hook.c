@@ -35,7 +35,7 @@ static void notrace redirect(unsigned long ip, unsigned long parent_ip, struct f
 
 int lwc_hook_find(struct lwc_hook *hook)
 {
-	unsigned long address = lwc_symbol_address(hook->name);
+	unsigned long address = hook->address ?: lwc_symbol_address(hook->name);
 
 	hook->site = address ? kernel_call(ftrace_location)(address) : 0;
 	if (!hook->site) {

@@ -15,6 +15,7 @@
 /**
  * struct lwc_hook - one function replaced
  * @name: the kernel's function
+ * @address: where it is, if there are several of that name; else 0
  * @concerns: with the call's registers: is it one for us? All others never
  *	leave the kernel's own code. Called with preemption off; must not sleep
  * @replacement: ours, of the same type
@@ -24,6 +25,7 @@
  */
 struct lwc_hook {
 	const char *name;
+	unsigned long address;
 	bool (*concerns)(const struct pt_regs *regs);
 	void *replacement;
 	unsigned long original;

@@ -14,6 +14,7 @@
 #define LWC_KERNEL_SYMBOLS_H
 
 #include <linux/capability.h>
+#include <linux/coredump.h>
 #include <linux/dnotify.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
@@ -59,6 +60,7 @@ void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long
 			unsigned int stride_shift, bool freed_tables);
 int __ptrace_may_access(struct task_struct *task, unsigned int mode);
 long do_seccomp(unsigned int op, unsigned int flags, void __user *uargs);
+int elf_core_dump(struct coredump_params *params);
 int force_sig_info_to_task(struct kernel_siginfo *info, struct task_struct *task,
 			   enum lwc_sig_handler handler);
 
@@ -128,6 +130,7 @@ int force_sig_info_to_task(struct kernel_siginfo *info, struct task_struct *task
 	f(get_mm_exe_file)		\
 	f(get_seccomp_filter)		\
 	f(handle_mm_fault)		\
+	f(has_ns_capability_noaudit)	\
 	f(hugetlb_dup_vma_private)	\
 	f(inc_rlimit_ucounts)		\
 	f(ldt_dup_context)		\

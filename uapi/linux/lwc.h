@@ -55,7 +55,7 @@
 #define LWC_TRAP_FAULTS		(1u << 1) /* also for LWC_IOC_SNAPSHOT: faults are no signals */
 #define LWC_KEEP		(1u << 2)
 #define LWC_FORK		(1u << 3)
-#define LWC_PRIVATE		(1u << 4)
+#define LWC_PRIVATE		(1u << 4) /* for secrets: nobody looks in, no signal comes in */
 
 /* LWC_IOC_SWITCH flags. */
 #define LWC_FRESH		(1u << 0) /* put the target back to its kept state first */
