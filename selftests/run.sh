@@ -80,6 +80,9 @@ for cpu in /sys/devices/system/cpu/cpu[0-9]*; do
 	tickers+=($!)
 done
 
+# What most systems let an ordinary user do to its own processes: Debian is stricter.
+[ ! -w /proc/sys/kernel/perf_event_paranoid ] || echo 2 >/proc/sys/kernel/perf_event_paranoid
+
 # So does the thread that makes huge pages, until it looks at the next.
 khugepaged=/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs
 [ ! -w $khugepaged ] || echo 200 >$khugepaged

@@ -1,0 +1,823 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * LWC_PRIVATE: while a thread is inside nobody without CAP_SYS_PTRACE reads its memory
+ * or registers, no signal comes in, and nobody who might come along may. Each way in is
+ * first tried on the same thread outside, where it must work; all of it as an ordinary
+ * user, since root may look.
+ */
+#include <grp.h>
+#include <linux/kcmp.h>
+#include <linux/perf_event.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+
+#include "test.h"
+
+#define SECRET_FD	555
+#define MAGIC		0x5ec2e75ec2e75ec2ul
+
+/* "hidden" in the private context alone. */
+static char secret[PAGE] __attribute__((aligned(PAGE))) = "public";
+
+static void be_ordinary(struct __test_metadata *_metadata)
+{
+	if (is_root()) {
+		ASSERT_EQ(0, setgroups(0, NULL));
+		ASSERT_EQ(0, setresgid(65534, 65534, 65534));
+		ASSERT_EQ(0, setresuid(65534, 65534, 65534));
+	}
+	/* As any program is that has not changed its user. */
+	ASSERT_EQ(0, prctl(PR_SET_DUMPABLE, 1));
+	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+}
+
+/* The block in a process of an ordinary user, which /dev/lwc is open in. */
+#define AS_ORDINARY(status)						\
+	IN_CHILD(status)						\
+		for (bool __once = (features(), be_ordinary(_metadata), true); __once; \
+		     __once = false)
+
+static bool sees(const char *got)
+{
+	return !strcmp(got, "hidden") || !strcmp(got, "public");
+}
+
+/* Each takes a thread's number: did it get through? */
+struct way {
+	const char *name;
+	bool (*in)(pid_t tid);
+	/* A file in /proc/PID/task/TID, where reading it is all there is to do. */
+	const char *file;
+};
+
+static bool by_process_vm_readv(pid_t tid)
+{
+	char got[8] = "";
+	struct iovec local = { got, 7 }, remote = { secret, 7 };
+
+	return process_vm_readv(tid, &local, 1, &remote, 1, 0) == 7 && sees(got);
+}
+
+static bool by_process_vm_writev(pid_t tid)
+{
+	char x = 'X';
+	struct iovec local = { &x, 1 }, remote = { secret + 100, 1 };
+
+	return process_vm_writev(tid, &local, 1, &remote, 1, 0) == 1;
+}
+
+static int open_of(pid_t tid, const char *what, int flags)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", getppid(), tid, what);
+	return open(path, flags | O_CLOEXEC);
+}
+
+static bool by_mem(pid_t tid)
+{
+	int fd = open_of(tid, "mem", O_RDWR);
+	char got[8] = "";
+	bool r;
+
+	if (fd < 0)
+		return false;
+	r = pread(fd, got, 7, (uintptr_t)secret) == 7 && sees(got);
+	close(fd);
+	return r;
+}
+
+static bool by_link(pid_t tid, const char *what)
+{
+	char path[64], target[256];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", getppid(), tid, what);
+	return readlink(path, target, sizeof(target)) > 0;
+}
+
+static bool by_cwd(pid_t tid)
+{
+	return by_link(tid, "cwd");
+}
+
+static bool by_root(pid_t tid)
+{
+	return by_link(tid, "root");
+}
+
+static bool by_exe(pid_t tid)
+{
+	return by_link(tid, "exe");
+}
+
+static bool by_fd_link(pid_t tid)
+{
+	return by_link(tid, "fd/555");
+}
+
+static bool by_list(const char *path)
+{
+	struct dirent *e;
+	DIR *dir = opendir(path);
+	bool found = false;
+
+	if (!dir)
+		return false;
+	while ((e = readdir(dir)))
+		found |= e->d_name[0] != '.';
+	closedir(dir);
+	return found;
+}
+
+static bool by_fd_list(pid_t tid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/fd", getppid(), tid);
+	return by_list(path);
+}
+
+static bool by_map_files(pid_t tid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/map_files", tid);
+	return by_list(path);
+}
+
+static bool by_fd(pid_t tid)
+{
+	int fd = open_of(tid, "fd/555", O_RDONLY);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+static bool by_pidfd_getfd(pid_t tid)
+{
+	int pidfd = syscall(SYS_pidfd_open, tid, 0), fd;
+
+	if (pidfd < 0)
+		return false;
+	fd = syscall(SYS_pidfd_getfd, pidfd, SECRET_FD, 0);
+	close(pidfd);
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+static bool by_kcmp(pid_t tid)
+{
+	return syscall(SYS_kcmp, tid, getpid(), KCMP_VM, 0, 0) >= 0;
+}
+
+static bool by_robust_list(pid_t tid)
+{
+	void *head = NULL;
+	size_t len;
+
+	return !syscall(SYS_get_robust_list, tid, &head, &len);
+}
+
+static bool is_stopped_at(pid_t tid)
+{
+	struct user_regs_struct regs;
+	int status;
+	bool r;
+
+	r = waitpid(tid, &status, __WALL) == tid && !ptrace(PTRACE_GETREGS, tid, NULL, &regs);
+	ptrace(PTRACE_DETACH, tid, NULL, NULL);
+	return r;
+}
+
+static bool by_ptrace_attach(pid_t tid)
+{
+	return !ptrace(PTRACE_ATTACH, tid, NULL, NULL) && is_stopped_at(tid);
+}
+
+static bool by_ptrace_seize(pid_t tid)
+{
+	return !ptrace(PTRACE_SEIZE, tid, NULL, NULL) &&
+	       !ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) && is_stopped_at(tid);
+}
+
+static int open_sampler(pid_t tid)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE, .size = sizeof(attr),
+		.config = PERF_COUNT_SW_CPU_CLOCK, .sample_period = 100000,
+		.sample_type = PERF_SAMPLE_IP | PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER,
+		.sample_regs_user = 0xff, .sample_stack_user = 1024,
+		.exclude_kernel = 1, .exclude_hv = 1,
+	};
+
+	return syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+/* Debian lets no ordinary user do it, most others do. */
+static bool may_sample(void)
+{
+	int fd = open_sampler(0);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+static bool by_perf(pid_t tid)
+{
+	int fd = open_sampler(tid);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+static const struct way ways[] = {
+	{ "process_vm_readv", by_process_vm_readv, NULL },
+	{ "process_vm_writev", by_process_vm_writev, NULL },
+	{ "mem", by_mem, NULL },
+	{ "maps", NULL, "maps" },
+	{ "smaps", NULL, "smaps" },
+	{ "smaps_rollup", NULL, "smaps_rollup" },
+	{ "pagemap", NULL, "pagemap" },
+	{ "environ", NULL, "environ" },
+	{ "auxv", NULL, "auxv" },
+	{ "syscall", NULL, "syscall" },
+	{ "cmdline", NULL, "cmdline" },
+	{ "personality", NULL, "personality" },
+	{ "io", NULL, "io" },
+	{ "fdinfo", NULL, "fdinfo/555" },
+	{ "fd", by_fd, NULL },
+	{ "fd link", by_fd_link, NULL },
+	{ "fd list", by_fd_list, NULL },
+	{ "map_files", by_map_files, NULL },
+	{ "cwd", by_cwd, NULL },
+	{ "root", by_root, NULL },
+	{ "exe", by_exe, NULL },
+	{ "pidfd_getfd", by_pidfd_getfd, NULL },
+	{ "kcmp", by_kcmp, NULL },
+	{ "get_robust_list", by_robust_list, NULL },
+	{ "PTRACE_ATTACH", by_ptrace_attach, NULL },
+	{ "PTRACE_SEIZE", by_ptrace_seize, NULL },
+	{ "perf", by_perf, NULL },
+};
+
+static bool try_way(const struct way *way, pid_t tid)
+{
+	char got[16];
+	bool r;
+	int fd;
+
+	if (way->in)
+		return way->in(tid);
+	fd = open_of(tid, way->file, O_RDONLY);
+	if (fd < 0)
+		return false;
+	r = read(fd, got, sizeof(got)) > 0;
+	close(fd);
+	return r;
+}
+
+/* Is there such a way in this kernel, for an ordinary user? */
+static bool is_way(const struct way *way)
+{
+	/* This one needs a right besides. */
+	if (way->in == by_map_files)
+		return false;
+	if (way->in == by_perf)
+		return may_sample();
+	return way->in || strcmp(way->file, "io") || !access("/proc/self/io", F_OK);
+}
+
+/* shm[0]: what the attacker is to do; shm[1]: its answer; shm[2]: which way. */
+enum { IDLE, GO, STOP };
+
+/* A helper of the same user, forked by the victim. */
+static pid_t fork_attacker(void)
+{
+	pid_t victim = getpid(), pid;
+
+	fflush(stderr);
+	pid = fork();
+	if (pid)
+		return pid;
+	while (shm[0] != STOP && getppid() == victim) {
+		if (shm[0] == GO) {
+			shm[1] = try_way(&ways[shm[2]], victim);
+			shm[0] = IDLE;
+		}
+		usleep(100);
+	}
+	_exit(0);
+}
+
+static bool attack(int way)
+{
+	shm[2] = way;
+	shm[0] = GO;
+	while (shm[0] == GO)
+		usleep(100);
+	return shm[1];
+}
+
+static void end_attacker(struct __test_metadata *_metadata, pid_t pid)
+{
+	shm[0] = STOP;
+	EXPECT_EQ(pid, waitpid(pid, NULL, 0));
+}
+
+static bool is_blocked(int sig)
+{
+	sigset_t set;
+
+	sigprocmask(SIG_SETMASK, NULL, &set);
+	return sigismember(&set, sig) == 1;
+}
+
+static int n_blocked(void)
+{
+	int sig, n = 0;
+
+	for (sig = 1; sig <= 64; sig++)
+		/* The library keeps two of them to itself. */
+		if (sig != SIGKILL && sig != SIGSTOP && sig != 32 && sig != 33)
+			n += is_blocked(sig);
+	return n;
+}
+
+static bool is_dumpable(void)
+{
+	return prctl(PR_GET_DUMPABLE) == 1;
+}
+
+LWC_TEST(hidden_and_undisturbed)
+{
+	sigset_t set;
+	int ctx;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	ASSERT_EQ(0, sigprocmask(SIG_SETMASK, &set, NULL));
+	CONTEXT_WITH(ctx, NULL, 0, LWC_PRIVATE) {
+		EXPECT_EQ(60, n_blocked());
+		EXPECT_FALSE(is_dumpable());
+		/* What is done inside lasts until one leaves. */
+		sigemptyset(&set);
+		EXPECT_EQ(0, sigprocmask(SIG_SETMASK, &set, NULL));
+		EXPECT_EQ(0, prctl(PR_SET_DUMPABLE, 1));
+		EXPECT_TRUE(is_dumpable());
+		in.reply = 1;
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_EQ(0, prctl(PR_SET_DUMPABLE, 1));
+	EXPECT_EQ(1, CALL(ctx, 0));
+	EXPECT_EQ(1, n_blocked());
+	EXPECT_TRUE(is_blocked(SIGUSR2));
+	EXPECT_TRUE(is_dumpable());
+	EXPECT_EQ(1, CALL(ctx, 0));
+	EXPECT_EQ(1, n_blocked());
+	EXPECT_TRUE(is_dumpable());
+}
+
+static volatile sig_atomic_t handled;
+
+static void handle(int sig)
+{
+	(void)sig;
+	handled++;
+}
+
+LWC_TEST(signals_wait)
+{
+	int ctx;
+
+	signal(SIGUSR1, handle);
+	CONTEXT_WITH(ctx, NULL, 0, LWC_PRIVATE) {
+		kill(getpid(), SIGUSR1);
+		in.reply = handled;
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_EQ(0, CALL(ctx, 0));
+	EXPECT_EQ(1, handled);
+}
+
+/* A helper of the same user, which was forked before: outside all is open, inside nothing. */
+LWC_TEST(from_another_process)
+{
+	int ctx, status, fd;
+
+	AS_ORDINARY(status) {
+		unsigned int i;
+		pid_t helper;
+
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		EXPECT_EQ(SECRET_FD, dup2(fd, SECRET_FD));
+		CONTEXT_WITH(ctx, NULL, 0, LWC_PRIVATE) {
+			strcpy(secret, "hidden");
+			for (i = 0; i < ARRAY_SIZE(ways); i++) {
+				EXPECT_FALSE(attack(i)) {
+					TH_LOG("way: %s", ways[i].name);
+				}
+			}
+			in.reply = secret[100] != 'X';
+		}
+		ASSERT_LE(0, ctx);
+		helper = fork_attacker();
+		for (i = 0; i < 2 * ARRAY_SIZE(ways); i++) {
+			const struct way *way = &ways[i % ARRAY_SIZE(ways)];
+
+			/* Outside, and outside again once one was inside. */
+			if (i == ARRAY_SIZE(ways))
+				EXPECT_EQ(1, CALL(ctx, 0));
+			if (!is_way(way))
+				continue;
+			EXPECT_TRUE(attack(i % ARRAY_SIZE(ways))) {
+				TH_LOG("way: %s", way->name);
+			}
+		}
+		end_attacker(_metadata, helper);
+	}
+	EXPECT_EQ(0, status);
+}
+
+/* The way in that stays open is to be root, or to hold CAP_SYS_PTRACE. */
+LWC_TEST(root_may_look)
+{
+	pid_t helper;
+	int ctx;
+
+	NEED_ROOT();
+	CONTEXT_WITH(ctx, NULL, 0, LWC_PRIVATE) {
+		strcpy(secret, "hidden");
+		EXPECT_TRUE(attack(0));
+		EXPECT_TRUE(attack(2));
+		in.reply = 1;
+	}
+	ASSERT_LE(0, ctx);
+	helper = fork_attacker();
+	EXPECT_EQ(1, CALL(ctx, 0));
+	end_attacker(_metadata, helper);
+}
+
+/* Someone at whose hands the thread is already, and who waits for it to go in. */
+LWC_TEST(a_debugger_may_not_come_along)
+{
+	struct user_regs_struct regs;
+	int status, ctx, inner;
+	pid_t pid;
+
+	AS_ORDINARY(status) {
+		fflush(stderr);
+		pid = fork();
+		if (!pid) {
+			CONTEXT_WITH(ctx, NULL, 0, LWC_PRIVATE) {
+				in.reply = 1;
+			}
+			EXPECT_LE(0, ctx);
+			EXPECT_EQ(1, CALL(ctx, 0));
+			EXPECT_EQ(0, ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+			EXPECT_ERR(lwc_switch, EPERM,
+				   lwc_switch(ctx, 0, 0, &(struct lwc_event){ 0 }));
+			raise(SIGSTOP);
+			/* It has let go. */
+			EXPECT_EQ(1, CALL(ctx, 0));
+			_exit(0);
+		}
+		EXPECT_EQ(pid, waitpid(pid, &inner, 0));
+		EXPECT_TRUE(WIFSTOPPED(inner));
+		EXPECT_EQ(0, ptrace(PTRACE_GETREGS, pid, NULL, &regs));
+		EXPECT_EQ(0, ptrace(PTRACE_DETACH, pid, NULL, NULL));
+		EXPECT_EQ(pid, waitpid(pid, &inner, 0));
+		EXPECT_EQ(0, inner);
+	}
+	EXPECT_EQ(0, status);
+}
+
+/* A stopped thread shows its registers to who traces it: nobody may. */
+LWC_TEST(stopped_inside)
+{
+	struct user_regs_struct regs;
+	int status, ctx, inner;
+	pid_t pid;
+
+	AS_ORDINARY(status) {
+		fflush(stderr);
+		pid = fork();
+		if (!pid) {
+			be_ordinary(_metadata);
+			CONTEXT_WITH(ctx, NULL, 0, LWC_PRIVATE) {
+				raise(SIGSTOP);
+			}
+			raise(SIGSTOP);
+			CALL(ctx, 0);
+			_exit(0);
+		}
+		/* Outside: stopped, held, read, let go. */
+		EXPECT_EQ(pid, waitpid(pid, &inner, WUNTRACED));
+		EXPECT_EQ(0, ptrace(PTRACE_SEIZE, pid, NULL, NULL));
+		EXPECT_EQ(pid, waitpid(pid, &inner, 0));
+		EXPECT_EQ(0, ptrace(PTRACE_GETREGS, pid, NULL, &regs));
+		EXPECT_EQ(0, ptrace(PTRACE_SETREGS, pid, NULL, &regs));
+		EXPECT_EQ(0, ptrace(PTRACE_DETACH, pid, NULL, NULL));
+		kill(pid, SIGCONT);
+		/* Inside. */
+		EXPECT_EQ(pid, waitpid(pid, &inner, WUNTRACED));
+		EXPECT_TRUE(WIFSTOPPED(inner));
+		EXPECT_EQ(-1, ptrace(PTRACE_SEIZE, pid, NULL, NULL));
+		EXPECT_EQ(EPERM, errno);
+		EXPECT_EQ(-1, ptrace(PTRACE_ATTACH, pid, NULL, NULL));
+		EXPECT_EQ(-1, ptrace(PTRACE_GETREGS, pid, NULL, &regs));
+		EXPECT_EQ(-1, ptrace(PTRACE_SETREGS, pid, NULL, &regs));
+		EXPECT_EQ(-1, ptrace(PTRACE_PEEKDATA, pid, secret, NULL));
+		kill(pid, SIGCONT);
+		EXPECT_EQ(pid, waitpid(pid, &inner, 0));
+		EXPECT_EQ(0, inner);
+	}
+	EXPECT_EQ(0, status);
+}
+
+LWC_TEST(a_profiler_may_not_come_along)
+{
+	int status, ctx, fd;
+
+	AS_ORDINARY(status) {
+		if (!may_sample()) {
+			shm[50] = 1;
+		} else {
+			CONTEXT_WITH(ctx, NULL, 0, LWC_PRIVATE) {
+				in.reply = 1;
+			}
+			EXPECT_LE(0, ctx);
+			EXPECT_EQ(1, CALL(ctx, 0));
+			fd = open_sampler(0);
+			EXPECT_LE(0, fd);
+			EXPECT_ERR(lwc_switch, EPERM,
+				   lwc_switch(ctx, 0, 0, &(struct lwc_event){ 0 }));
+			close(fd);
+			EXPECT_EQ(1, CALL(ctx, 0));
+		}
+	}
+	EXPECT_EQ(0, status);
+	if (shm[50])
+		SKIP(return, "kernel.perf_event_paranoid lets no user sample");
+}
+
+/* Anyone may read where a program says its arguments are; it says that they are here. */
+static int point_arguments_at(const char *at)
+{
+	struct prctl_mm_map map;
+	char *text, *p;
+	static char stat[4096];
+	uint64_t field[64] = { 0 };
+	int fd, n = 3;
+
+	fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, stat, sizeof(stat) - 1) <= 0)
+		return -1;
+	close(fd);
+	text = strrchr(stat, ')');
+	for (p = strtok(text + 2, " "); p && n < 64; p = strtok(NULL, " "))
+		field[n++] = strtoull(p, NULL, 10);
+	map = (struct prctl_mm_map){
+		.start_code = field[26], .end_code = field[27], .start_stack = field[28],
+		.start_data = field[45], .end_data = field[46], .start_brk = field[47],
+		.brk = (uintptr_t)sbrk(0),
+		.arg_start = (uintptr_t)at, .arg_end = (uintptr_t)at + 7,
+		.env_start = (uintptr_t)at + 7, .env_end = (uintptr_t)at + 8,
+		.exe_fd = -1,
+	};
+	return prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0);
+}
+
+static bool arguments_say(const char *text)
+{
+	char got[16] = "";
+	int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, got, sizeof(got) - 1);
+
+	close(fd);
+	return n > 0 && !strcmp(got, text);
+}
+
+LWC_TEST(arguments)
+{
+	char *text = private_memory(PAGE);
+	int open_to_see, hidden, status;
+
+	AS_ORDINARY(status) {
+		strcpy(text, "public");
+		EXPECT_EQ(0, point_arguments_at(text));
+		EXPECT_TRUE(arguments_say("public"));
+		CONTEXT(open_to_see) {
+			strcpy(text, "hidden");
+			in.reply = arguments_say("hidden");
+		}
+		CONTEXT_WITH(hidden, NULL, 0, LWC_PRIVATE) {
+			strcpy(text, "hidden");
+			in.reply = arguments_say("hidden");
+		}
+		EXPECT_EQ(1, CALL(open_to_see, 0));
+		EXPECT_EQ(0, CALL(hidden, 0));
+		EXPECT_TRUE(arguments_say("public"));
+	}
+	EXPECT_EQ(0, status);
+}
+
+/* Renewed, put back, kept anew: it stays what it was made as. */
+LWC_TEST(stays_private)
+{
+	struct lwc_event ev = { 0 };
+	int ctx, i;
+
+	EXPECT_EQ(0, prctl(PR_SET_DUMPABLE, 1));
+	CONTEXT_WITH(ctx, NULL, 0, LWC_PRIVATE | LWC_KEEP) {
+		in.reply = !is_dumpable() && n_blocked() == 60;
+		prctl(PR_SET_DUMPABLE, 1);
+	}
+	ASSERT_LE(0, ctx);
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ(0, lwc_switch(ctx, LWC_FRESH, 0, &ev));
+		EXPECT_EQ(1, ev.arg);
+		EXPECT_EQ(1, CALL(ctx, 0));
+		EXPECT_EQ(0, lwc_keep(ctx));
+		EXPECT_EQ(0, lwc_switch(ctx, LWC_FRESH, 0, &ev));
+		EXPECT_EQ(1, ev.arg);
+		ASSERT_EQ(0, lwc_renew(ctx, 0, &ev));
+		while (ev.reason == LWC_EV_SWITCH) {
+			uint64_t fine = !is_dumpable() && n_blocked() == 60;
+
+			prctl(PR_SET_DUMPABLE, 1);
+			ASSERT_EQ(0, lwc_switch(ev.caller, 0, fine, &ev));
+		}
+		EXPECT_EQ(1, CALL(ctx, 0));
+		EXPECT_EQ(1, CALL(ctx, 0));
+	}
+	EXPECT_TRUE(is_dumpable());
+}
+
+/* A child, and a context made inside, have copies of what is hidden. */
+LWC_TEST(copies_are_hidden)
+{
+	int ctx, inner, status;
+
+	EXPECT_EQ(0, prctl(PR_SET_DUMPABLE, 1));
+	CONTEXT_WITH(ctx, NULL, 0, LWC_PRIVATE) {
+		int outer = in.ev.caller;
+
+		IN_CHILD(status) {
+			EXPECT_FALSE(is_dumpable());
+		}
+		EXPECT_EQ(0, status);
+		CONTEXT(inner) {
+			in.reply = is_dumpable() ? 1 : 2;
+		}
+		EXPECT_LE(0, inner);
+		EXPECT_EQ(2, CALL(inner, 0));
+		EXPECT_EQ(0, lwc_close(inner));
+		EXPECT_EQ(outer, in.ev.caller);
+		in.reply = 1;
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_EQ(1, CALL(ctx, 0));
+	EXPECT_TRUE(is_dumpable());
+}
+
+/* In registers alone: memory that is dumped must not have it. */
+static void *spin_with_magic(void *arg)
+{
+	const bool private = arg;
+	struct lwc_event ev;
+
+	if (lwc_create(NULL, 0, private ? LWC_PRIVATE : 0, &ev))
+		return NULL;
+	if (ev.reason == LWC_EV_CREATED)
+		lwc_switch(ev.created, 0, 0, &ev);
+	asm volatile("movabs	%0, %%r15\n"
+		     "movq	%%r15, %%xmm5\n"
+		     "movl	$1, %1\n"
+		     "1:	pause\n"
+		     "jmp	1b" : : "i" (MAGIC), "m" (*(int *)&shm[60]) : "r15", "xmm5", "memory");
+	return NULL;
+}
+
+/* Another thread crashes while this one is inside. */
+static void crash_beside(bool private)
+{
+	pthread_t t;
+
+	shm[60] = 0;
+	pthread_create(&t, NULL, spin_with_magic, (void *)private);
+	while (!shm[60])
+		usleep(100);
+	usleep(10000);
+	abort();
+}
+
+static void crash_inside(struct __test_metadata *_metadata, unsigned int flags)
+{
+	int ctx;
+
+	CONTEXT_WITH(ctx, NULL, 0, flags) {
+		asm volatile("ud2");
+	}
+	CALL(ctx, 0);
+}
+
+/* How often the core dump in this directory, which is removed, has the value in it. */
+static int find_magic(void)
+{
+	const unsigned long magic = MAGIC;
+	DIR *dir = opendir(".");
+	struct dirent *e;
+	int found = -1;
+
+	while (dir && (e = readdir(dir))) {
+		int fd = strncmp(e->d_name, "core", 4) ? -1 : open(e->d_name, O_RDONLY);
+		off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+		char *all, *p;
+
+		if (fd < 0)
+			continue;
+		unlink(e->d_name);
+		all = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+		close(fd);
+		if (all == MAP_FAILED)
+			continue;
+		found = 0;
+		for (p = all; (p = memmem(p, all + size - p, &magic, sizeof(magic))); p++)
+			found++;
+		munmap(all, size);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static bool cores_come_here(void)
+{
+	char pattern[8] = "";
+	int fd = open("/proc/sys/kernel/core_pattern", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, pattern, sizeof(pattern) - 1);
+
+	close(fd);
+	return n > 0 && !strcmp(pattern, "core\n");
+}
+
+LWC_TEST(core_dumps)
+{
+	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+	char path[] = "/dev/shm/lwc-core.XXXXXX";
+	int status, how;
+
+	if (!cores_come_here())
+		SKIP(return, "core dumps go elsewhere here");
+	AS_ORDINARY(status) {
+		EXPECT_NE(NULL, mkdtemp(path));
+		EXPECT_EQ(0, chdir(path));
+		EXPECT_EQ(0, setrlimit(RLIMIT_CORE, &all));
+		IN_CHILD(how) {
+			abort();
+		}
+		if (!WCOREDUMP(how)) {
+			shm[50] = 1;
+			rmdir(path);
+			_exit(0);
+		}
+		EXPECT_EQ(0, find_magic());
+		/* Of who crashes, outside and inside. */
+		IN_CHILD(how) {
+			crash_inside(_metadata, 0);
+		}
+		EXPECT_TRUE(WIFSIGNALED(how) && WCOREDUMP(how));
+		EXPECT_EQ(0, find_magic());
+		IN_CHILD(how) {
+			crash_inside(_metadata, LWC_PRIVATE);
+		}
+		EXPECT_TRUE(WIFSIGNALED(how) && !WCOREDUMP(how));
+		EXPECT_EQ(-1, find_magic());
+		/* Of another thread: that it is dumped is no harm. */
+		IN_CHILD(how) {
+			crash_beside(false);
+		}
+		EXPECT_TRUE(WIFSIGNALED(how) && WCOREDUMP(how));
+		EXPECT_LE(2, find_magic());
+		IN_CHILD(how) {
+			crash_beside(true);
+		}
+		EXPECT_TRUE(WIFSIGNALED(how) && WCOREDUMP(how));
+		EXPECT_EQ(0, find_magic());
+		EXPECT_EQ(0, rmdir(path));
+	}
+	EXPECT_EQ(0, status);
+	if (shm[50])
+		SKIP(return, "this kernel makes no core dumps");
+}
+
+TEST_HARNESS_MAIN
