@@ -11,7 +11,8 @@
  * fget_task() takes a file of another task's table. In older releases the links
  * in /proc/PID/fd come to it some time after their check, and a thread that
  * ends has lost its mm before its files, so it is judged here by itself. The two
- * task_lookup functions do the same for the listing of /proc/PID/fd.
+ * task_lookup functions do the same for the listing of /proc/PID/fd. The same is done
+ * where someone of another process takes a file of a thread in a hidden context.
  *
  * do_seccomp() with TSYNC gives all threads the caller's filters, in whatever
  * context they are.
@@ -34,9 +35,13 @@
 #include "kernel/symbols.h"
 #include "mm.h"
 #include "place.h"
+#include "private.h"
 #include "process.h"
 #include "stats.h"
 #include "switch.h"
+
+/* How often to try with a thread that moves all the time. */
+#define LWC_MAX_TRIES	100
 
 DEFINE_STATIC_CALL_NULL(original_ptrace_may_access, __ptrace_may_access);
 DEFINE_STATIC_CALL_NULL(original_do_seccomp, do_seccomp);
@@ -118,12 +123,50 @@ static bool has_stayed(const struct task_struct *task, const struct whereabouts 
 	return transits_of(task) == where->transits;
 }
 
+/* May the current task still look at @task, which it could a while ago? */
+static bool is_still_open(struct task_struct *task)
+{
+	bool open = true;
+
+	task_lock(task);
+	if (task->mm && lwc_mm_is_hidden(task->mm))
+		open = !static_call(original_ptrace_may_access)(task, PTRACE_MODE_READ_FSCREDS);
+	task_unlock(task);
+	return open;
+}
+
+/* Of a thread of another process, which may come and go between contexts. */
+static struct file *fget_outside(struct task_struct *task, unsigned int fd)
+{
+	unsigned int tries;
+	struct file *file;
+
+	for (tries = 0; tries < LWC_MAX_TRIES; tries++) {
+		const struct whereabouts where = { .transits = transits_of(task) };
+
+		/* As in whereabouts_of(). */
+		smp_rmb();
+		file = static_call(original_fget_task)(task, fd);
+		if (!file)
+			return NULL;
+		if (!(where.transits & 1) && is_still_open(task) && has_stayed(task, &where))
+			return file;
+		fput(file);
+	}
+	return NULL;
+}
+
 static struct file *guarded_fget_task(struct task_struct *task, unsigned int fd)
 {
 	struct whereabouts where;
 	struct file *file = NULL;
 
 	lwc_hook_enter();
+	if (!is_sibling(task)) {
+		file = fget_outside(task, fd);
+		lwc_hook_leave();
+		return file;
+	}
 	where = whereabouts_of(task);
 	if (where.here)
 		file = static_call(original_fget_task)(task, fd);
@@ -315,6 +358,13 @@ static bool concerns_sibling(const struct pt_regs *regs)
 	return is_sibling((struct task_struct *)regs->di);
 }
 
+static bool concerns_known_task(const struct pt_regs *regs)
+{
+	struct task_struct *task = (struct task_struct *)regs->di;
+
+	return task != current && (same_thread_group(task, current) || lwc_thread_find(task));
+}
+
 static bool concerns_all_threads(const struct pt_regs *regs)
 {
 	return regs->di == SECCOMP_SET_MODE_FILTER && (regs->si & SECCOMP_FILTER_FLAG_TSYNC);
@@ -335,7 +385,7 @@ static struct lwc_hook hooks[N_HOOKS] = {
 	},
 	[HOOK_FGET] = {
 		.name = "fget_task",
-		.concerns = concerns_sibling,
+		.concerns = concerns_known_task,
 		.replacement = guarded_fget_task,
 	},
 	[HOOK_LOOKUP] = {
