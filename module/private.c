@@ -38,24 +38,61 @@ static unsigned long dumper_of_current(void)
 #endif
 }
 
-static bool is_sampler(const struct perf_event *event, struct user_namespace *ns)
+static bool is_hidden(const struct lwc_context *context)
 {
-	const struct perf_event *opened = event->parent ?: event;
-	struct task_struct *owner = READ_ONCE(opened->owner);
+	return context->private || lwc_mm_is_hidden(context->mm);
+}
 
-	if (!event->attr.sample_period || owner == LWC_PERF_KERNEL_OWNER)
-		return false;
-	/* Whose owner has ended is held by someone whom nobody asks. */
+/* What a sample has of a thread's registers and memory. */
+#define LWC_SAMPLE_STATE	(PERF_SAMPLE_REGS_USER | PERF_SAMPLE_REGS_INTR | \
+				 PERF_SAMPLE_STACK_USER | PERF_SAMPLE_CALLCHAIN | \
+				 PERF_SAMPLE_BRANCH_STACK | PERF_SAMPLE_ADDR | PERF_SAMPLE_RAW)
+
+/*
+ * Who opened an event; NULL: someone who has ended, so that it is held by someone
+ * whom nobody asks. Under RCU.
+ */
+static struct task_struct *owner_of(const struct perf_event *event)
+{
+	return READ_ONCE((event->parent ?: event)->owner);
+}
+
+/* Is it someone's who could not trace the current task in @ns? */
+static bool is_intruder(const struct perf_event *event, struct user_namespace *ns)
+{
+	struct task_struct *owner = owner_of(event);
+
 	return !owner || !kernel_call(has_ns_capability_noaudit)(owner, ns, CAP_SYS_PTRACE);
 }
 
-/* Does anyone sample the current task's registers who could not trace it in @ns? */
-static bool is_sampled(struct user_namespace *ns)
+/* Is it of the current task's own process, and says more than where the thread is? */
+static bool is_sibling(const struct perf_event *event)
+{
+	struct task_struct *owner = owner_of(event);
+
+	return (event->attr.sample_type & LWC_SAMPLE_STATE) &&
+	       (!owner || same_thread_group(owner, current));
+}
+
+/* What is to be asked of an event that samples the current task. */
+static int sampler_refused(const struct perf_event *event, const struct lwc_context *target)
+{
+	if (!event->attr.sample_period || owner_of(event) == LWC_PERF_KERNEL_OWNER)
+		return 0;
+	if (is_hidden(target) && is_intruder(event, target->mm->user_ns) &&
+	    !lwc_broken(SAMPLER_COMES_ALONG))
+		return -EPERM;
+	if (is_sibling(event) && !lwc_broken(SAMPLED_BY_SIBLING))
+		return -EOPNOTSUPP;
+	return 0;
+}
+
+static int samplers_refused(const struct lwc_context *target)
 {
 	struct perf_event_context *events;
-	struct perf_event *event;
-	bool found = false;
+	const struct perf_event *event;
 	unsigned int i;
+	int err = 0;
 
 	/* Interrupts are off, so it is not scheduled, which may exchange the lists. */
 	local_irq_disable();
@@ -66,26 +103,21 @@ static bool is_sampled(struct user_namespace *ns)
 			continue;
 		raw_spin_lock(&events->lock);
 		list_for_each_entry(event, &events->event_list, event_entry)
-			found |= is_sampler(event, ns);
+			err = err ?: sampler_refused(event, target);
 		raw_spin_unlock(&events->lock);
 	}
 	rcu_read_unlock();
 	local_irq_enable();
-	return found;
+	return err;
 }
 
 int lwc_watchers_refused(const struct lwc_context *target)
 {
-	struct user_namespace *ns = target->mm->user_ns;
-
-	if (!target->private && !lwc_mm_is_hidden(target->mm))
-		return 0;
-	if (unlikely(current->ptrace) && !kernel_call(ptracer_capable)(current, ns) &&
+	if (unlikely(current->ptrace) && is_hidden(target) &&
+	    !kernel_call(ptracer_capable)(current, target->mm->user_ns) &&
 	    !lwc_broken(TRACER_COMES_ALONG))
 		return -EPERM;
-	if (is_sampled(ns) && !lwc_broken(SAMPLER_COMES_ALONG))
-		return -EPERM;
-	return 0;
+	return samplers_refused(target);
 }
 
 static void hide(struct mm_struct *mm)

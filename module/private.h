@@ -33,6 +33,19 @@ static inline bool lwc_looks_differ(const struct lwc_context *target)
 }
 
 /**
+ * lwc_is_profiled() - has the current task had perf events?
+ */
+static inline bool lwc_is_profiled(void)
+{
+	bool profiled = false;
+	unsigned int i;
+
+	for (i = 0; i < LWC_PERF_CONTEXTS; i++)
+		profiled |= !!lwc_perf_context(i);
+	return profiled;
+}
+
+/**
  * lwc_private_supported() - can the current task have private contexts?
  *
  * Not in a program of a format whose core dumps are not watched.
@@ -41,12 +54,13 @@ bool lwc_private_supported(void);
 
 /**
  * lwc_watchers_refused() - may the current task go where it is now looked at?
- * @target: its process's lock is held, and tracers are excluded
+ * @target: its process's lock is held, and tracers are excluded if it is hidden
  *
- * Nobody may come along to a hidden address space who could not have come there: a
- * debugger, or a profiler that samples registers.
+ * Nobody may come along to a hidden address space who could not have come there
+ * (-EPERM): a debugger, or a profiler that samples. Nor may a thread of the process
+ * sample the registers or the memory of one that goes elsewhere (-EOPNOTSUPP).
  *
- * Return: 0 or -EPERM.
+ * Return: 0 or the error.
  */
 int lwc_watchers_refused(const struct lwc_context *target);
 

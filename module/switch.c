@@ -162,6 +162,8 @@ static __always_inline bool is_anothers_fault(const struct lwc_place *place,
  */
 static enum lwc_exclusion exclusion_for(const struct lwc_context *target)
 {
+	if (lwc_broken(LOOKERS_STAY))
+		return LWC_EXCLUDE_NOBODY;
 	if (unlikely(lwc_powers_differ(&target->powers) || READ_ONCE(target->private) ||
 		     READ_ONCE(target->hidden) != lwc_mm_is_hidden(current->mm)))
 		return LWC_EXCLUDE_TRACERS;
@@ -180,7 +182,8 @@ static noinline int other_powers_refused(const struct lwc_context *target)
 /* May the current task go where other people may look at it? */
 static noinline int other_looks_refused(const struct lwc_context *target)
 {
-	if (target->process->exclusion < LWC_EXCLUDE_TRACERS)
+	if (lwc_looks_differ(target) && target->process->exclusion < LWC_EXCLUDE_TRACERS &&
+	    !lwc_broken(LOOKERS_STAY))
 		return -EAGAIN;
 	return lwc_watchers_refused(target);
 }
@@ -312,7 +315,7 @@ static __always_inline int switch_locked(struct lwc_context *target,
 		if (err)
 			return err;
 	}
-	if (unlikely(lwc_looks_differ(target))) {
+	if (unlikely(lwc_looks_differ(target) || lwc_is_profiled())) {
 		err = other_looks_refused(target);
 		if (err)
 			return err;

@@ -243,7 +243,8 @@ int lwc_create(const struct lwc_spec *specs, unsigned n, unsigned flags, struct 
  *   -EINVAL      unknown bit in @flags, or @ctx is a snapshot; LWC_FRESH or
  *                LWC_DISCARD of a context without LWC_KEEP or with snapshots
  *   -EBUSY       LWC_FRESH or LWC_DISCARD: another thread is in that context
- *   -EOPNOTSUPP  a task with state that cannot be switched, such as io_uring
+ *   -EOPNOTSUPP  a task with state that cannot be switched, such as io_uring, or
+ *                whose registers or stack its own process samples (perf)
  *   -EFAULT      @ev cannot be written
  *   -EMFILE      no descriptor is left in the target for its @caller
  *   -ENOMEM      not enough memory
