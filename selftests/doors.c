@@ -7,6 +7,7 @@
  * then raced: a victim that comes and goes, an attacker that never stops.
  */
 #include <linux/kcmp.h>
+#include <linux/perf_event.h>
 #include <sys/uio.h>
 
 #include "test.h"
@@ -115,6 +116,21 @@ static int by_environ(pid_t tid)
 static int by_auxv(pid_t tid)
 {
 	return read_any(tid, "auxv");
+}
+
+static int by_syscall(pid_t tid)
+{
+	return read_any(tid, "syscall");
+}
+
+static int by_smaps_rollup(pid_t tid)
+{
+	return read_any(tid, "smaps_rollup");
+}
+
+static int by_personality(pid_t tid)
+{
+	return read_any(tid, "personality");
 }
 
 static int by_fd(pid_t tid)
@@ -276,6 +292,9 @@ static const struct door doors[] = {
 	{ "maps", by_maps },
 	{ "smaps", by_smaps },
 	{ "pagemap", by_pagemap },
+	{ "smaps_rollup", by_smaps_rollup },
+	{ "syscall", by_syscall },
+	{ "personality", by_personality },
 	{ "environ", by_environ },
 	{ "auxv", by_auxv },
 	{ "fd", by_fd },
@@ -545,6 +564,66 @@ LWC_TEST(opened_before)
 		usleep(100);
 	shm[4] = 4;
 	ASSERT_EQ(0, pthread_join(t, NULL));
+}
+
+#define RING_PAGES	8
+#define MAGIC		0x5ec2e75ec2e75ec2ul
+
+static int open_sampler(pid_t tid, unsigned long what)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE, .size = sizeof(attr),
+		.config = PERF_COUNT_SW_CPU_CLOCK, .sample_period = 100000,
+		.sample_type = PERF_SAMPLE_IP | what,
+		/* The last of them is r15. */
+		.sample_regs_user = what & PERF_SAMPLE_REGS_USER ? 0xff00ff : 0,
+		.exclude_kernel = 1, .exclude_hv = 1,
+	};
+
+	return syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+static void spin_with_magic(void)
+{
+	double end = seconds() + 0.2;
+
+	while (seconds() < end)
+		asm volatile("movabs	%0, %%r15\n"
+			     "movl	$1000000, %%ecx\n"
+			     "1:	loop	1b" : : "i" (MAGIC) : "r15", "rcx");
+}
+
+/* A thread's registers, as whoever holds the event reads them from shared memory. */
+LWC_TEST(sampled_by_a_sibling)
+{
+	const unsigned long magic = MAGIC;
+	struct lwc_event ev;
+	void *ring;
+	int ctx, fd;
+
+	CONTEXT(ctx) {
+		spin_with_magic();
+		in.reply = 1;
+	}
+	ASSERT_LE(0, ctx);
+	fd = open_sampler(0, PERF_SAMPLE_REGS_USER);
+	if (fd < 0)
+		SKIP(return, "kernel.perf_event_paranoid lets no user sample");
+	ring = mmap(NULL, (1 + RING_PAGES) * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, ring);
+	spin_with_magic();
+	EXPECT_NE(NULL, memmem((char *)ring + PAGE, RING_PAGES * PAGE, &magic, sizeof(magic)));
+	EXPECT_ERR(lwc_switch, EOPNOTSUPP, lwc_switch(ctx, 0, 0, &ev));
+	close(fd);
+	/* The ring keeps it. */
+	EXPECT_ERR(lwc_switch, EOPNOTSUPP, lwc_switch(ctx, 0, 0, &ev));
+	munmap(ring, (1 + RING_PAGES) * PAGE);
+	EXPECT_EQ(1, CALL(ctx, 0));
+	/* Where the time goes may be asked. */
+	fd = open_sampler(0, PERF_SAMPLE_TID);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(1, CALL(ctx, 0));
+	close(fd);
 }
 
 static void *racing_attacker(void *arg)

@@ -543,26 +543,64 @@ LWC_TEST(stopped_inside)
 	EXPECT_EQ(0, status);
 }
 
+/* The child says where it is in shm[30], the parent what it has done in shm[31]. */
+static void meet(int at, int wait_for, long n)
+{
+	shm[at] = n;
+	while (shm[wait_for] < n)
+		usleep(100);
+}
+
+static void be_sampled(struct __test_metadata *_metadata)
+{
+	struct lwc_event ev;
+	int ctx, fd;
+
+	be_ordinary(_metadata);
+	CONTEXT_WITH(ctx, NULL, 0, LWC_PRIVATE) {
+		in.reply = 1;
+	}
+	EXPECT_LE(0, ctx);
+	EXPECT_EQ(1, CALL(ctx, 0));
+	meet(30, 31, 1);
+	EXPECT_ERR(lwc_switch, EPERM, lwc_switch(ctx, 0, 0, &ev));
+	meet(30, 31, 2);
+	EXPECT_EQ(1, CALL(ctx, 0));
+	/* Nor its own, which anyone in the process might read. */
+	fd = open_sampler(0);
+	EXPECT_LE(0, fd);
+	EXPECT_ERR(lwc_switch, EPERM, lwc_switch(ctx, 0, 0, &ev));
+	close(fd);
+	EXPECT_EQ(1, CALL(ctx, 0));
+}
+
 LWC_TEST(a_profiler_may_not_come_along)
 {
-	int status, ctx, fd;
+	int status, inner, fd;
+	pid_t pid;
 
 	AS_ORDINARY(status) {
 		if (!may_sample()) {
 			shm[50] = 1;
-		} else {
-			CONTEXT_WITH(ctx, NULL, 0, LWC_PRIVATE) {
-				in.reply = 1;
-			}
-			EXPECT_LE(0, ctx);
-			EXPECT_EQ(1, CALL(ctx, 0));
-			fd = open_sampler(0);
-			EXPECT_LE(0, fd);
-			EXPECT_ERR(lwc_switch, EPERM,
-				   lwc_switch(ctx, 0, 0, &(struct lwc_event){ 0 }));
-			close(fd);
-			EXPECT_EQ(1, CALL(ctx, 0));
+			_exit(0);
 		}
+		fflush(stderr);
+		pid = fork();
+		if (!pid) {
+			be_sampled(_metadata);
+			_exit(0);
+		}
+		while (!shm[30])
+			usleep(100);
+		fd = open_sampler(pid);
+		EXPECT_LE(0, fd);
+		meet(31, 30, 1);
+		while (shm[30] < 2)
+			usleep(100);
+		close(fd);
+		shm[31] = 2;
+		EXPECT_EQ(pid, waitpid(pid, &inner, 0));
+		EXPECT_EQ(0, inner);
 	}
 	EXPECT_EQ(0, status);
 	if (shm[50])
@@ -628,6 +666,249 @@ LWC_TEST(arguments)
 		EXPECT_TRUE(arguments_say("public"));
 	}
 	EXPECT_EQ(0, status);
+}
+
+/*
+ * Races: someone who never stops, and a thread that comes and goes. What they get is
+ * PUBLIC or HIDDEN, or NOTHING.
+ */
+enum { NOTHING, PUBLIC, HIDDEN, N_CATCHES };
+
+static int catch(const char *got)
+{
+	return !strcmp(got, "hidden") ? HIDDEN : !strcmp(got, "public") ? PUBLIC : NOTHING;
+}
+
+static int catch_by_process_vm(pid_t tid)
+{
+	char got[8] = "";
+	struct iovec local = { got, 7 }, remote = { secret, 7 };
+
+	return process_vm_readv(tid, &local, 1, &remote, 1, 0) == 7 ? catch(got) : NOTHING;
+}
+
+static int catch_by_mem(pid_t tid)
+{
+	int fd = open_of(tid, "mem", O_RDONLY);
+	char got[8] = "";
+	ssize_t n;
+
+	if (fd < 0)
+		return NOTHING;
+	n = pread(fd, got, 7, (uintptr_t)secret);
+	close(fd);
+	return n == 7 ? catch(got) : NOTHING;
+}
+
+static int catch_by_fd(pid_t tid)
+{
+	int fd = open_of(tid, "fd/555", O_RDONLY);
+	char got[8] = "";
+	ssize_t n;
+
+	if (fd < 0)
+		return NOTHING;
+	n = pread(fd, got, 7, 0);
+	close(fd);
+	return n == 7 ? catch(got) : NOTHING;
+}
+
+static int catch_by_ptrace(pid_t tid)
+{
+	int status, r = NOTHING;
+	char got[8] = "";
+	long word;
+
+	if (ptrace(PTRACE_ATTACH, tid, NULL, NULL))
+		return NOTHING;
+	if (waitpid(tid, &status, __WALL) == tid) {
+		errno = 0;
+		word = ptrace(PTRACE_PEEKDATA, tid, secret, NULL);
+		memcpy(got, &word, sizeof(got));
+		if (!errno)
+			r = catch(got);
+		/* Registers would do as well, and nobody asks for them. */
+		else
+			r = HIDDEN;
+	}
+	ptrace(PTRACE_DETACH, tid, NULL, NULL);
+	return r;
+}
+
+static void put_file(struct __test_metadata *_metadata, const char *text)
+{
+	int fd = memfd_create("text", MFD_CLOEXEC);
+
+	EXPECT_EQ(7, write(fd, text, 7));
+	EXPECT_EQ(SECRET_FD, dup2(fd, SECRET_FD));
+	close(fd);
+}
+
+static void race(struct __test_metadata *_metadata, int (*fn)(pid_t))
+{
+	pid_t helper, victim;
+	struct lwc_event ev;
+	double end;
+	int ctx, r;
+
+	put_file(_metadata, "public");
+	CONTEXT_WITH(ctx, NULL, 0, LWC_PRIVATE) {
+		if (!shm[20]++) {
+			strcpy(secret, "hidden");
+			put_file(_metadata, "hidden");
+		}
+	}
+	EXPECT_LE(0, ctx);
+	victim = getpid();
+	CALL(ctx, 0);
+	shm[0] = GO;
+	fflush(stderr);
+	helper = fork();
+	if (!helper) {
+		while (shm[0] == GO && getppid() == victim)
+			shm[10 + fn(victim)]++;
+		_exit(0);
+	}
+	end = seconds() + 3;
+	do {
+		r = lwc_switch(ctx, 0, 0, &ev);
+		/* Who is traced stays here. */
+		EXPECT_TRUE(r == 0 || (r == -EPERM && fn == catch_by_ptrace));
+		shm[21] += !r;
+		if (!(++shm[22] % 64))
+			usleep(1);
+	} while (seconds() < end);
+	end_attacker(_metadata, helper);
+	EXPECT_EQ(0, shm[10 + HIDDEN]) {
+		TH_LOG("%ld times, %ld public, %ld nothing", shm[10 + HIDDEN], shm[10 + PUBLIC],
+		       shm[10]);
+	}
+	/* It did try, and got through where it may. */
+	EXPECT_LT(0, shm[10 + PUBLIC]);
+	EXPECT_LT(10, shm[21]);
+}
+
+static void race_as_ordinary(struct __test_metadata *_metadata, int (*fn)(pid_t))
+{
+	int status;
+
+	AS_ORDINARY(status) {
+		race(_metadata, fn);
+	}
+	EXPECT_EQ(0, status);
+}
+
+LWC_TEST(race_process_vm_readv)
+{
+	race_as_ordinary(_metadata, catch_by_process_vm);
+}
+
+LWC_TEST(race_mem)
+{
+	race_as_ordinary(_metadata, catch_by_mem);
+}
+
+LWC_TEST(race_fd)
+{
+	race_as_ordinary(_metadata, catch_by_fd);
+}
+
+LWC_TEST(race_debugger)
+{
+	race_as_ordinary(_metadata, catch_by_ptrace);
+}
+
+/* All general registers but the stack's, and the vector registers, on return. */
+static volatile unsigned long returned[15 + 4 * 2] __attribute__((used));
+
+static long __attribute__((noinline)) switch_and_look(struct lwc_switch_args *args, int ctx)
+{
+	register long ax asm("rax") = SYS_ioctl;
+	register long di asm("rdi") = ctx;
+	register long si asm("rsi") = LWC_IOC_SWITCH;
+	register long dx asm("rdx") = (long)args;
+
+	asm volatile("syscall\n"
+		     "movq	%%rax, returned+0(%%rip)\n"
+		     "movq	%%rbx, returned+8(%%rip)\n"
+		     "movq	%%rcx, returned+16(%%rip)\n"
+		     "movq	%%rdx, returned+24(%%rip)\n"
+		     "movq	%%rsi, returned+32(%%rip)\n"
+		     "movq	%%rdi, returned+40(%%rip)\n"
+		     "movq	%%rbp, returned+48(%%rip)\n"
+		     "movq	%%r8, returned+56(%%rip)\n"
+		     "movq	%%r9, returned+64(%%rip)\n"
+		     "movq	%%r10, returned+72(%%rip)\n"
+		     "movq	%%r11, returned+80(%%rip)\n"
+		     "movq	%%r12, returned+88(%%rip)\n"
+		     "movq	%%r13, returned+96(%%rip)\n"
+		     "movq	%%r14, returned+104(%%rip)\n"
+		     "movq	%%r15, returned+112(%%rip)\n"
+		     "movups	%%xmm0, returned+120(%%rip)\n"
+		     "movups	%%xmm1, returned+136(%%rip)\n"
+		     "movups	%%xmm7, returned+152(%%rip)\n"
+		     "movups	%%xmm15, returned+168(%%rip)\n"
+		     : "+r" (ax) : "r" (di), "r" (si), "r" (dx)
+		     : "rcx", "r11", "memory");
+	return ax;
+}
+
+static void __attribute__((noinline)) crash_with_magic(void)
+{
+	asm volatile("movabs	%0, %%rax\n"
+		     "movq	%%rax, %%rbx\n"
+		     "movq	%%rax, %%rcx\n"
+		     "movq	%%rax, %%rdx\n"
+		     "movq	%%rax, %%rsi\n"
+		     "movq	%%rax, %%rdi\n"
+		     "movq	%%rax, %%r8\n"
+		     "movq	%%rax, %%r9\n"
+		     "movq	%%rax, %%r10\n"
+		     "movq	%%rax, %%r11\n"
+		     "movq	%%rax, %%r12\n"
+		     "movq	%%rax, %%r13\n"
+		     "movq	%%rax, %%r14\n"
+		     "movq	%%rax, %%r15\n"
+		     "movq	%%rax, %%xmm0\n"
+		     "movq	%%rax, %%xmm1\n"
+		     "movq	%%rax, %%xmm7\n"
+		     "movq	%%rax, %%xmm15\n"
+		     "ud2"
+		     : : "i" (MAGIC)
+		     : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12",
+		       "r13", "r14", "r15", "xmm0", "xmm1", "xmm7", "xmm15", "memory");
+}
+
+/* The creator learns where it was, and why: nothing of what it held in its hands. */
+LWC_TEST(a_fault_says_no_more)
+{
+	struct lwc_switch_args args = { .size = sizeof(args) };
+	struct lwc_event ev = { 0 };
+	const unsigned long *word;
+	unsigned int i;
+	int ctx;
+
+	CONTEXT_WITH(ctx, NULL, 0, LWC_PRIVATE | LWC_TRAP_FAULTS) {
+		crash_with_magic();
+	}
+	ASSERT_LE(0, ctx);
+	args.event = (uintptr_t)&ev;
+	EXPECT_EQ(0, switch_and_look(&args, ctx));
+	EXPECT_EQ(LWC_EV_FAULT, ev.reason);
+	EXPECT_EQ(SIGILL, ev.nr);
+	EXPECT_EQ(ctx, (int)returned[5]);
+	for (i = 0; i < ARRAY_SIZE(returned); i++)
+		EXPECT_NE(MAGIC, returned[i]);
+	word = (const unsigned long *)&ev;
+	for (i = 0; i < sizeof(ev) / sizeof(*word); i++)
+		EXPECT_NE(MAGIC, word[i]);
+	EXPECT_EQ(0, ev.arg);
+	EXPECT_EQ(0, ev.fault.reserved);
+	EXPECT_EQ(0, ev.syscall.args[3]);
+	EXPECT_EQ(0, ev.syscall.args[4]);
+	EXPECT_EQ(0, ev.syscall.args[5]);
+	EXPECT_EQ(0, ev.syscall.ip);
+	EXPECT_EQ(0, n_blocked());
 }
 
 /* Renewed, put back, kept anew: it stays what it was made as. */
