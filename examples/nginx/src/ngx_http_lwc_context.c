@@ -16,6 +16,8 @@ static ngx_int_t ngx_http_lwc_replace(ngx_log_t *log);
 static ngx_int_t ngx_http_lwc_map(ngx_log_t *log);
 static ngx_int_t ngx_http_lwc_refresh(ngx_cycle_t *cycle);
 static void ngx_http_lwc_settle(ngx_event_t *ev);
+static void ngx_http_lwc_crashed(ngx_http_request_t *r,
+    const struct lwc_event *ev);
 static int ngx_http_lwc_renew(ngx_http_request_t *r,
     ngx_http_handler_pt handler);
 static void ngx_http_lwc_wipe(size_t len);
@@ -79,6 +81,13 @@ ngx_http_lwc_available(ngx_log_t *log)
                       "\"lwc_rollback on\" cannot be kept: this version of the "
                       "lwc kernel module cannot leave descriptors out of a "
                       "context");
+        return NGX_ERROR;
+    }
+
+    if (!(f.create_flags & LWC_TRAP_FAULTS)) {
+        ngx_log_error(NGX_LOG_EMERG, log, 0,
+                      "\"lwc_rollback on\" cannot be kept: this version of the "
+                      "lwc kernel module cannot tell of crashes");
         return NGX_ERROR;
     }
 
@@ -170,7 +179,7 @@ ngx_http_lwc_make(ngx_log_t *log)
         return NGX_ERROR;
     }
 
-    rc = lwc_create(specs->elts, specs->nelts, 0, &ev);
+    rc = lwc_create(specs->elts, specs->nelts, LWC_TRAP_FAULTS, &ev);
 
     ngx_destroy_pool(pool);
 
@@ -338,6 +347,11 @@ ngx_http_lwc_call(ngx_http_request_t *r, ngx_http_handler_pt handler,
         return NGX_ERROR;
     }
 
+    if (ev.reason == LWC_EV_FAULT) {
+        ngx_http_lwc_crashed(r, &ev);
+        return NGX_ERROR;
+    }
+
     ok = ngx_http_lwc_fetch(r, reply);
 
     if (ok != NGX_OK) {
@@ -359,6 +373,23 @@ ngx_http_lwc_call(ngx_http_request_t *r, ngx_http_handler_pt handler,
     }
 
     return NGX_OK;
+}
+
+
+/* H stands at its fault until it is renewed; how much it has written is not known */
+
+static void
+ngx_http_lwc_crashed(ngx_http_request_t *r, const struct lwc_event *ev)
+{
+    ngx_log_error(NGX_LOG_ALERT, r->connection->log, 0,
+                  "lwc_rollback: the handler of \"%V\" crashed: signal %uD, "
+                  "code %D, at %p, address %p",
+                  &r->uri, ev->nr, (int32_t) ev->fault.code,
+                  (void *) (uintptr_t) ev->fault.ip,
+                  (void *) (uintptr_t) ev->fault.addr);
+
+    ngx_http_lwc_wipe(ngx_http_lwc.size - sizeof(ngx_http_lwc_result_t));
+    ngx_http_lwc_files_drain(NGX_HTTP_LWC_W);
 }
 
 
