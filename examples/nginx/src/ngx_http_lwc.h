@@ -85,7 +85,11 @@ void ngx_http_lwc_process_init(void);
 void ngx_http_lwc_process_enter(void);
 void ngx_http_lwc_process_left(ngx_http_request_t *r);
 
-/* H: the same */
+/* W: handlers that do not come back by themselves, ngx_http_lwc_stop.c */
+
+void ngx_http_lwc_stop_init(void);
+
+/* H: signals, timers, children */
 
 void ngx_http_lwc_process_inside(void);
 void ngx_http_lwc_process_forked(void);          /* in a child of H */
@@ -104,6 +108,7 @@ ngx_int_t ngx_http_lwc_inside_init(ngx_cycle_t *cycle);
 void ngx_http_lwc_inside(ngx_http_request_t *r, ngx_http_handler_pt handler,
     u_char *arena, size_t size, int caller)
     __attribute__((noreturn));
+void ngx_http_lwc_inside_stop(ngx_uint_t outcome);
 
 /* W: hostile input, ngx_http_lwc_check.c */
 

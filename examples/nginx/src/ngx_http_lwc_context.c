@@ -8,6 +8,7 @@
 
 #include "ngx_http_lwc.h"
 
+#include <dlfcn.h>
 #include <lwc.h>
 
 
@@ -109,6 +110,7 @@ ngx_http_lwc_init(ngx_cycle_t *cycle, size_t arena)
         return NGX_ERROR;
     }
 
+    ngx_http_lwc_stop_init();
     ngx_http_lwc_process_init();
 
     ngx_http_lwc_files_scan(cycle);
@@ -376,17 +378,44 @@ ngx_http_lwc_call(ngx_http_request_t *r, ngx_http_handler_pt handler,
 }
 
 
-/* H stands at its fault until it is renewed; how much it has written is not known */
+/*
+ * H stands at its fault until it is renewed; how much it has written is not known.
+ * The addresses are what H says they are: they are only printed and compared.
+ */
 
 static void
 ngx_http_lwc_crashed(ngx_http_request_t *r, const struct lwc_event *ev)
 {
-    ngx_log_error(NGX_LOG_ALERT, r->connection->log, 0,
-                  "lwc_rollback: the handler of \"%V\" crashed: signal %uD, "
-                  "code %D, at %p, address %p",
-                  &r->uri, ev->nr, (int32_t) ev->fault.code,
-                  (void *) (uintptr_t) ev->fault.ip,
-                  (void *) (uintptr_t) ev->fault.addr);
+    Dl_info                 info;
+    ngx_log_t              *log;
+    uintptr_t               ip;
+    ngx_http_lwc_result_t   result;
+
+    log = r->connection->log;
+    ip = ev->fault.ip;
+
+    ngx_memcpy(&result, ngx_http_lwc.arena, sizeof(ngx_http_lwc_result_t));
+
+    if (result.outcome == NGX_HTTP_LWC_ABORTED) {
+        ngx_log_error(NGX_LOG_ALERT, log, 0,
+                      "lwc_rollback: the handler of \"%V\" crashed: it called "
+                      "abort()", &r->uri);
+
+    } else if (dladdr((void *) ip, &info) && info.dli_fname) {
+        ngx_log_error(NGX_LOG_ALERT, log, 0,
+                      "lwc_rollback: the handler of \"%V\" crashed: signal %uD, "
+                      "code %D, in %s at 0x%xL, address 0x%xL",
+                      &r->uri, ev->nr, (int32_t) ev->fault.code, info.dli_fname,
+                      (uint64_t) (ip - (uintptr_t) info.dli_fbase),
+                      (uint64_t) ev->fault.addr);
+
+    } else {
+        ngx_log_error(NGX_LOG_ALERT, log, 0,
+                      "lwc_rollback: the handler of \"%V\" crashed: signal %uD, "
+                      "code %D, at 0x%xL, address 0x%xL",
+                      &r->uri, ev->nr, (int32_t) ev->fault.code, (uint64_t) ip,
+                      (uint64_t) ev->fault.addr);
+    }
 
     ngx_http_lwc_wipe(ngx_http_lwc.size - sizeof(ngx_http_lwc_result_t));
     ngx_http_lwc_files_drain(NGX_HTTP_LWC_W);

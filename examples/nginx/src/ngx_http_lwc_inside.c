@@ -504,6 +504,24 @@ ngx_http_lwc_exit(void)
 }
 
 
+/*
+ * In a signal's handler, wherever that came. Returns where there is no W to go to:
+ * in W itself, and in a child.
+ */
+
+void
+ngx_http_lwc_inside_stop(ngx_uint_t outcome)
+{
+    if (in.arena == NULL || in.forked) {
+        return;
+    }
+
+    ((volatile ngx_http_lwc_result_t *) in.arena)->outcome = outcome;
+
+    __builtin_trap();
+}
+
+
 /* a child that a handler forks must not write to what W reads */
 
 static void

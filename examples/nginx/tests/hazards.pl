@@ -183,18 +183,6 @@ ok(status($got) == 200 && logged(qr/left shared memory zone "lwc_test" locked; i
 	"a shared zone's lock left held is released", $got);
 ok(body(get('/lock')) eq "locked\n", '... and can be taken again');
 
-# A crash, with a lock held, many times.
-for (1 .. 20) {
-	log_mark();
-	$got = get('/lock?fault=1');
-	last if status($got) != 500 || !logged(qr/the handler of "\/lock" crashed: signal 11, .* address 0*40\b/);
-}
-ok(status($got) == 500 && logged(qr/the handler of "\/lock" crashed: signal 11/),
-	'a crash is a 500, and the log says of which handler and where', $got);
-ok(logged(qr/left shared memory zone "lwc_test" locked; it was unlocked/) && body(get('/lock')) eq "locked\n",
-	'... the lock that it held is released');
-ok(body(get('/hello')) eq "hello\n", '... and the next request is answered');
-
 ok(worker() == $before && $before, 'the worker is the same as at the start');
 
 # From here on a worker ends, as it would without lwc_rollback. A signal that is sent

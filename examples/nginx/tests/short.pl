@@ -62,6 +62,12 @@ for my $case (['/again', qr/NGX_AGAIN/], ['/subrequest', qr/a subrequest/], ['/t
 	$got = get($path);
 	ok(status($got) == 500 && logged($line) && body(get('/hello')) eq "hello\n", "a 500 and a line in the log: $path", $got);
 }
+for my $how ('write', 'stack', 'abort', 'write&when=late') {
+	log_mark();
+	$got = get("/crash?how=$how");
+	ok(status($got) == 500 && logged(qr/crashed: /) && body(get('/hello')) eq "hello\n" && worker() == $before,
+		"a crash is a 500, and the worker goes on: $how", $got);
+}
 my %status;
 $status{ status(get("/hostile?lie=fuzz&n=$_", timeout => 20)) || 'none' }++ for 1 .. 20;
 ok($status{500} && worker() == $before, 'hostile: garbage, the worker lives');

@@ -34,6 +34,7 @@ extern ngx_module_t  ngx_http_lwc_test_module;
 extern ngx_http_lwc_test_t  ngx_http_lwc_test_answers[];
 extern ngx_http_lwc_test_t  ngx_http_lwc_test_leaves[];
 extern ngx_http_lwc_test_t  ngx_http_lwc_test_processes[];
+extern ngx_http_lwc_test_t  ngx_http_lwc_test_crashes[];
 extern ngx_http_lwc_test_t  ngx_http_lwc_test_hostiles[];
 
 extern ngx_shm_zone_t  *ngx_http_lwc_test_zone;

@@ -71,6 +71,7 @@ ngx_http_lwc_test(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         ngx_http_lwc_test_answers,
         ngx_http_lwc_test_leaves,
         ngx_http_lwc_test_processes,
+        ngx_http_lwc_test_crashes,
         ngx_http_lwc_test_hostiles
     };
 

@@ -154,9 +154,6 @@ ngx_http_lwc_test_masks(ngx_http_request_t *r)
 
 static volatile sig_atomic_t  ngx_http_lwc_test_alarms;
 
-/* where nothing is, which the compiler is not to know */
-static char *volatile  ngx_http_lwc_test_nowhere = (char *) 64;
-
 
 static void
 ngx_http_lwc_test_alarm_handler(int signo)
@@ -225,10 +222,6 @@ ngx_http_lwc_test_lock(ngx_http_request_t *r)
 
     if (ngx_http_lwc_test_arg(r, "crash", 0)) {
         raise(SIGSEGV);
-    }
-
-    if (ngx_http_lwc_test_arg(r, "fault", 0)) {
-        *ngx_http_lwc_test_nowhere = 1;
     }
 
     return ngx_http_lwc_test_say(r, "locked\n");
