@@ -25,6 +25,16 @@ sub greet {
 	return OK;
 }
 
+# Reads where nothing is, as a faulty extension in C would.
+sub crash {
+	return unpack 'p', pack 'Q', 64;
+}
+
+# Waits for what never comes.
+sub endless {
+	1 while 1;
+}
+
 # A page of some size, to see what it costs.
 sub page {
 	my $r = shift;

@@ -31,6 +31,7 @@ typedef struct {
 
 struct ngx_http_lwc_loc_conf_s {
     ngx_flag_t                  rollback;
+    ngx_msec_t                  timeout;  /* 0: none */
     ngx_str_t                   pass;     /* the directive of an upstream */
     ngx_http_core_loc_conf_t   *clcf;     /* of the same location */
     ngx_http_handler_pt         handler;  /* its own, now wrapped */
@@ -88,6 +89,10 @@ void ngx_http_lwc_process_left(ngx_http_request_t *r);
 /* W: handlers that do not come back by themselves, ngx_http_lwc_stop.c */
 
 void ngx_http_lwc_stop_init(void);
+int ngx_http_lwc_stop_signal(void);
+ngx_int_t ngx_http_lwc_stop_prepare(ngx_log_t *log);
+void ngx_http_lwc_stop_arm(ngx_msec_t timeout);
+void ngx_http_lwc_stop_disarm(void);
 
 /* H: signals, timers, children */
 

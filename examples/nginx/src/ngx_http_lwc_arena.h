@@ -24,6 +24,7 @@
 #define NGX_HTTP_LWC_LEFT           5    /* it is not done: rc says why */
 #define NGX_HTTP_LWC_FULL           6    /* needs an arena of "used" bytes */
 #define NGX_HTTP_LWC_ABORTED        7    /* and a fault: it called abort() */
+#define NGX_HTTP_LWC_LATE           8    /* and a fault: its time was over */
 
 
 typedef struct {

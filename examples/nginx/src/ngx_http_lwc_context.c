@@ -17,7 +17,7 @@ static ngx_int_t ngx_http_lwc_replace(ngx_log_t *log);
 static ngx_int_t ngx_http_lwc_map(ngx_log_t *log);
 static ngx_int_t ngx_http_lwc_refresh(ngx_cycle_t *cycle);
 static void ngx_http_lwc_settle(ngx_event_t *ev);
-static void ngx_http_lwc_crashed(ngx_http_request_t *r,
+static ngx_int_t ngx_http_lwc_crashed(ngx_http_request_t *r,
     const struct lwc_event *ev);
 static int ngx_http_lwc_renew(ngx_http_request_t *r,
     ngx_http_handler_pt handler);
@@ -284,18 +284,25 @@ ngx_int_t
 ngx_http_lwc_call(ngx_http_request_t *r, ngx_http_handler_pt handler,
     ngx_http_lwc_reply_t *reply)
 {
-    int                rc;
-    ngx_int_t          ok;
-    const char        *why;
-    ngx_log_t         *log;
-    ngx_uint_t         body;
-    struct lwc_event   ev;
+    int                       rc;
+    ngx_int_t                 ok;
+    const char               *why;
+    ngx_log_t                *log;
+    ngx_uint_t                body;
+    struct lwc_event          ev;
+    ngx_http_lwc_loc_conf_t  *llcf;
 
     log = r->connection->log;
 
     if (ngx_http_lwc_refresh((ngx_cycle_t *) ngx_cycle) != NGX_OK) {
         ngx_log_error(NGX_LOG_ERR, log, 0,
                       "lwc_rollback: there is no request context");
+        return NGX_ERROR;
+    }
+
+    llcf = ngx_http_get_module_loc_conf(r, ngx_http_lwc_module);
+
+    if (llcf->timeout && ngx_http_lwc_stop_prepare(log) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -332,7 +339,12 @@ ngx_http_lwc_call(ngx_http_request_t *r, ngx_http_handler_pt handler,
         rc = ngx_http_lwc_renew(r, handler);
     }
 
-    if (rc == 0) {
+    if (rc == 0 && llcf->timeout) {
+        ngx_http_lwc_stop_arm(llcf->timeout);
+        rc = lwc_switch(ngx_http_lwc.fd, 0, 0, &ev);
+        ngx_http_lwc_stop_disarm();
+
+    } else if (rc == 0) {
         rc = lwc_switch(ngx_http_lwc.fd, 0, 0, &ev);
     }
 
@@ -350,8 +362,7 @@ ngx_http_lwc_call(ngx_http_request_t *r, ngx_http_handler_pt handler,
     }
 
     if (ev.reason == LWC_EV_FAULT) {
-        ngx_http_lwc_crashed(r, &ev);
-        return NGX_ERROR;
+        return ngx_http_lwc_crashed(r, &ev);
     }
 
     ok = ngx_http_lwc_fetch(r, reply);
@@ -383,7 +394,7 @@ ngx_http_lwc_call(ngx_http_request_t *r, ngx_http_handler_pt handler,
  * The addresses are what H says they are: they are only printed and compared.
  */
 
-static void
+static ngx_int_t
 ngx_http_lwc_crashed(ngx_http_request_t *r, const struct lwc_event *ev)
 {
     Dl_info                 info;
@@ -400,6 +411,11 @@ ngx_http_lwc_crashed(ngx_http_request_t *r, const struct lwc_event *ev)
         ngx_log_error(NGX_LOG_ALERT, log, 0,
                       "lwc_rollback: the handler of \"%V\" crashed: it called "
                       "abort()", &r->uri);
+
+    } else if (result.outcome == NGX_HTTP_LWC_LATE) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "lwc_rollback: the handler of \"%V\" was not done within "
+                      "\"lwc_timeout\", and was ended", &r->uri);
 
     } else if (dladdr((void *) ip, &info) && info.dli_fname) {
         ngx_log_error(NGX_LOG_ALERT, log, 0,
@@ -419,6 +435,9 @@ ngx_http_lwc_crashed(ngx_http_request_t *r, const struct lwc_event *ev)
 
     ngx_http_lwc_wipe(ngx_http_lwc.size - sizeof(ngx_http_lwc_result_t));
     ngx_http_lwc_files_drain(NGX_HTTP_LWC_W);
+
+    return (result.outcome == NGX_HTTP_LWC_LATE) ? NGX_HTTP_GATEWAY_TIME_OUT
+                                                 : NGX_ERROR;
 }
 
 

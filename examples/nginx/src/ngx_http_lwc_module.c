@@ -44,6 +44,13 @@ static ngx_command_t  ngx_http_lwc_commands[] = {
       offsetof(ngx_http_lwc_loc_conf_t, rollback),
       NULL },
 
+    { ngx_string("lwc_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_lwc_loc_conf_t, timeout),
+      NULL },
+
     { ngx_string("lwc_arena"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_size_slot,
@@ -148,15 +155,17 @@ ngx_http_lwc_content_handler(ngx_http_request_t *r)
 static void
 ngx_http_lwc_run(ngx_http_request_t *r)
 {
+    ngx_int_t             rc;
     ngx_http_handler_pt   handler;
     ngx_http_lwc_reply_t  reply;
 
     handler = ngx_http_lwc_wrapped(r);
 
-    if (handler == NULL
-        || ngx_http_lwc_call(r, handler, &reply) != NGX_OK)
-    {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+    rc = handler ? ngx_http_lwc_call(r, handler, &reply) : NGX_ERROR;
+
+    if (rc != NGX_OK) {
+        ngx_http_finalize_request(r, (rc == NGX_ERROR)
+                                     ? NGX_HTTP_INTERNAL_SERVER_ERROR : rc);
         return;
     }
 
@@ -286,6 +295,7 @@ ngx_http_lwc_create_loc_conf(ngx_conf_t *cf)
      */
 
     llcf->rollback = NGX_CONF_UNSET;
+    llcf->timeout = NGX_CONF_UNSET_MSEC;
 
     return llcf;
 }
@@ -302,6 +312,7 @@ ngx_http_lwc_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_lwc_main_conf_t   *lmcf;
 
     ngx_conf_merge_value(conf->rollback, prev->rollback, 0);
+    ngx_conf_merge_msec_value(conf->timeout, prev->timeout, 0);
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 

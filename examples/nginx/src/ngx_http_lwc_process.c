@@ -95,6 +95,12 @@ ngx_http_lwc_process_init(void)
     sigaddset(&ngx_http_lwc_process.timed, SIGVTALRM);
     sigaddset(&ngx_http_lwc_process.timed, SIGPROF);
 
+    /* and what ends it */
+
+    if (ngx_http_lwc_stop_signal()) {
+        sigaddset(&ngx_http_lwc_process.timed, ngx_http_lwc_stop_signal());
+    }
+
     /* those of timers, where they would end the worker */
 
     sigemptyset(&ngx_http_lwc_process.stale);

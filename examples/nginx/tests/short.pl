@@ -68,6 +68,10 @@ for my $how ('write', 'stack', 'abort', 'write&when=late') {
 	ok(status($got) == 500 && logged(qr/crashed: /) && body(get('/hello')) eq "hello\n" && worker() == $before,
 		"a crash is a 500, and the worker goes on: $how", $got);
 }
+log_mark();
+$got = get('/endless?how=loop');
+ok(status($got) == 504 && logged(qr/not done within "lwc_timeout"/) && body(get('/hello')) eq "hello\n" && worker() == $before,
+	'an endless handler is a 504, and the worker goes on', $got);
 my %status;
 $status{ status(get("/hostile?lie=fuzz&n=$_", timeout => 20)) || 'none' }++ for 1 .. 20;
 ok($status{500} && worker() == $before, 'hostile: garbage, the worker lives');

@@ -137,6 +137,61 @@ ngx_http_lwc_test_crash_closed(void)
 }
 
 
+/* and those that never come back */
+
+static void
+ngx_http_lwc_test_crash_loop(void)
+{
+    while (ngx_http_lwc_test_nowhere) { /* void */ }
+}
+
+
+static void
+ngx_http_lwc_test_crash_sleep(void)
+{
+    while (ngx_http_lwc_test_nowhere) {
+        (void) sleep(1000);
+    }
+}
+
+
+static void
+ngx_http_lwc_test_crash_read(void)
+{
+    int   fd[2];
+    char  byte;
+
+    if (pipe(fd) == 0) {
+        ngx_http_lwc_test_zero = read(fd[0], &byte, 1);
+    }
+}
+
+
+static void
+ngx_http_lwc_test_crash_ignored(void)
+{
+    int  signo;
+
+    for (signo = SIGRTMIN; signo <= SIGRTMAX; signo++) {
+        (void) signal(signo, SIG_IGN);
+    }
+
+    ngx_http_lwc_test_crash_loop();
+}
+
+
+static void
+ngx_http_lwc_test_crash_blocked(void)
+{
+    sigset_t  set;
+
+    sigfillset(&set);
+    (void) sigprocmask(SIG_BLOCK, &set, NULL);
+
+    ngx_http_lwc_test_crash_sleep();
+}
+
+
 static struct {
     const char                  *how;
     ngx_http_lwc_test_crash_pt   crash;
@@ -151,6 +206,11 @@ static struct {
     { "free", ngx_http_lwc_test_crash_free },
     { "handled", ngx_http_lwc_test_crash_handled },
     { "closed", ngx_http_lwc_test_crash_closed },
+    { "loop", ngx_http_lwc_test_crash_loop },
+    { "sleep", ngx_http_lwc_test_crash_sleep },
+    { "read", ngx_http_lwc_test_crash_read },
+    { "ignored", ngx_http_lwc_test_crash_ignored },
+    { "blocked", ngx_http_lwc_test_crash_blocked },
     { NULL, NULL }
 };
 
