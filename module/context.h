@@ -64,7 +64,7 @@ struct lwc_thread;
  * @counted: against the limits
  * @traps_faults: faults inside become switches to @creator
  * @private: made with LWC_PRIVATE: hidden whenever a thread enters it
- * @hidden: debuggers were kept out when a thread last left it (private.h); a hint
+ * @looks: lwc_looks() of @mm when a thread last left it; a hint
  * @torn: making it anew failed half-way: nobody may enter until that succeeds
  * @frozen: a record, in which nobody ever runs: of a snapshot, or a kept state
  * @snapshot: set where this is the record behind a snapshot, not a context
@@ -99,7 +99,7 @@ struct lwc_context {
 	bool counted;
 	bool traps_faults;
 	bool private;
-	bool hidden;
+	u8 looks;
 	bool torn;
 	bool frozen;
 	struct lwc_snapshot *snapshot;

@@ -58,7 +58,7 @@ static int create_locked(struct lwc_process *process, struct lwc_specs **specs,
 	context->creator_thread = thread->serial;
 	context->traps_faults = flags & LWC_TRAP_FAULTS;
 	context->private = flags & LWC_PRIVATE;
-	context->hidden = context->private || lwc_mm_is_hidden(current->mm);
+	context->looks = context->private ? SUID_DUMP_DISABLE : lwc_looks(current->mm);
 	list_add(&context->of_process, &process->contexts);
 
 	err = -ENOMEM;

@@ -24,25 +24,22 @@ static inline bool lwc_mm_is_hidden(const struct mm_struct *mm)
 }
 
 /**
- * lwc_looks_differ() - may other people look at @target than at the current task?
- * @target: its process's lock is held
+ * lwc_looks() - how an address space says who may look at it
+ *
+ * Where two say the same, whoever may look at the one may look at the other.
  */
-static inline bool lwc_looks_differ(const struct lwc_context *target)
+static inline u8 lwc_looks(const struct mm_struct *mm)
 {
-	return target->private || lwc_mm_is_hidden(target->mm) != lwc_mm_is_hidden(current->mm);
+	return READ_ONCE(mm->flags) & MMF_DUMPABLE_MASK;
 }
 
 /**
- * lwc_is_profiled() - has the current task had perf events?
+ * lwc_looks_differ() - may other people look at @target than at the current task?
+ * @target: its process's lock is held
  */
-static inline bool lwc_is_profiled(void)
+static __always_inline bool lwc_looks_differ(const struct lwc_context *target)
 {
-	bool profiled = false;
-	unsigned int i;
-
-	for (i = 0; i < LWC_PERF_CONTEXTS; i++)
-		profiled |= !!lwc_perf_context(i);
-	return profiled;
+	return target->private || lwc_looks(target->mm) != lwc_looks(current->mm);
 }
 
 /**

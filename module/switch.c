@@ -164,8 +164,8 @@ static enum lwc_exclusion exclusion_for(const struct lwc_context *target)
 {
 	if (lwc_broken(LOOKERS_STAY))
 		return LWC_EXCLUDE_NOBODY;
-	if (unlikely(lwc_powers_differ(&target->powers) || READ_ONCE(target->private) ||
-		     READ_ONCE(target->hidden) != lwc_mm_is_hidden(current->mm)))
+	if (unlikely(lwc_powers_differ(&target->powers) ||
+		     READ_ONCE(target->looks) != lwc_looks(current->mm)))
 		return LWC_EXCLUDE_TRACERS;
 	return LWC_EXCLUDE_NOBODY;
 }
@@ -247,7 +247,7 @@ static __always_inline void move(struct lwc_thread *thread, struct lwc_place *pl
 		before->owned = true;
 	}
 
-	WRITE_ONCE(before->hidden, lwc_mm_is_hidden(before->mm));
+	WRITE_ONCE(before->looks, lwc_looks(before->mm));
 	if (unlikely(next->private))
 		lwc_private_enter(place);
 	lwc_transit_begin(thread);

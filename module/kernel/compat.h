@@ -415,6 +415,17 @@ static inline struct perf_event_context *lwc_perf_context(unsigned int i)
 #endif
 }
 
+/* Has the current task had perf events? */
+static __always_inline bool lwc_is_profiled(void)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+	return (unsigned long)READ_ONCE(current->perf_event_ctxp[perf_hw_context]) |
+	       (unsigned long)READ_ONCE(current->perf_event_ctxp[perf_sw_context]);
+#else
+	return READ_ONCE(current->perf_event_ctxp);
+#endif
+}
+
 /* perf_event.owner of an event that the kernel has made for itself. */
 #define LWC_PERF_KERNEL_OWNER	((struct task_struct *)-1L)
 
