@@ -39,7 +39,12 @@ ngx_http_lwc_stop_init(void)
     int               signo;
     struct sigaction  sa;
 
-    for (signo = SIGRTMAX; signo > SIGRTMIN; signo--) {
+    /* once: a single process that is reloaded has its timers already */
+
+    for (signo = SIGRTMAX;
+         signo > SIGRTMIN && ngx_http_lwc_stop.signo == 0;
+         signo--)
+    {
 
         if (sigaction(signo, NULL, &sa) == 0
             && !(sa.sa_flags & SA_SIGINFO)
@@ -47,7 +52,6 @@ ngx_http_lwc_stop_init(void)
         {
             ngx_http_lwc_stop.signo = signo;
             ngx_http_lwc_stop_handle();
-            break;
         }
     }
 
