@@ -162,8 +162,6 @@ static __always_inline bool is_anothers_fault(const struct lwc_place *place,
  */
 static enum lwc_exclusion exclusion_for(const struct lwc_context *target)
 {
-	if (lwc_broken(LOOKERS_STAY))
-		return LWC_EXCLUDE_NOBODY;
 	if (unlikely(lwc_powers_differ(&target->powers) ||
 		     READ_ONCE(target->looks) != lwc_looks(current->mm)))
 		return LWC_EXCLUDE_TRACERS;
@@ -182,8 +180,7 @@ static noinline int other_powers_refused(const struct lwc_context *target)
 /* May the current task go where other people may look at it? */
 static noinline int other_looks_refused(const struct lwc_context *target)
 {
-	if (lwc_looks_differ(target) && target->process->exclusion < LWC_EXCLUDE_TRACERS &&
-	    !lwc_broken(LOOKERS_STAY))
+	if (lwc_looks_differ(target) && target->process->exclusion < LWC_EXCLUDE_TRACERS)
 		return -EAGAIN;
 	return lwc_watchers_refused(target);
 }
