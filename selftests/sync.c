@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 
 #include "test.h"
+#include "pinned.h"
 #include "zram.h"
 
 /* Is every byte of the @n pages at @p the value @v? */
@@ -662,71 +663,6 @@ LWC_TEST(freed_by_a_forked_child)
 		whole &= p[i * PAGE] == 1 && p[i * PAGE + 100] == 1;
 	EXPECT_TRUE(whole);
 	leave_group();
-}
-
-/*
- * Writes into @to of process @pid, of whose page it holds a reference until it is
- * told to go on: what is to be written comes from memory of its own that a
- * userfaultfd provides. Talks by bytes: says 'p' (pinned), is told, says 'w'.
- */
-struct slow_writer {
-	pthread_t thread;
-	pid_t pid;
-	char *from, *to;
-	long written;
-};
-
-static void *write_slowly(void *data)
-{
-	struct slow_writer *w = data;
-	struct iovec local = { w->from, 8 }, remote = { w->to, 8 };
-
-	w->written = process_vm_writev(w->pid, &local, 1, &remote, 1, 0);
-	return NULL;
-}
-
-static int slow_writer_run(pid_t pid, char *to, int said, int told)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	struct slow_writer w = { .pid = pid, .to = to, .from = private_memory(PAGE) };
-	static char page[PAGE] __attribute__((aligned(4096)));
-	struct uffdio_register reg = {
-		.range = { .start = (uintptr_t)w.from, .len = PAGE },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	struct uffdio_copy copy = {
-		.dst = (uintptr_t)w.from, .src = (uintptr_t)page, .len = PAGE,
-	};
-	struct uffd_msg message;
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
-	char c;
-
-	if (fd < 0 || ioctl(fd, UFFDIO_API, &api))
-		return 77;
-	memcpy(page, "written!", 8);
-	for (;;) {
-		if (madvise(w.from, PAGE, MADV_DONTNEED) || ioctl(fd, UFFDIO_REGISTER, &reg))
-			return 1;
-		if (read(told, &c, 1) != 1 || c != 'g')
-			return c != 'q';
-		if (pthread_create(&w.thread, NULL, write_slowly, &w) ||
-		    read(fd, &message, sizeof(message)) != sizeof(message) ||
-		    write(said, "p", 1) != 1 || read(told, &c, 1) != 1)
-			return 2;
-		copy.copy = 0;
-		if (ioctl(fd, UFFDIO_COPY, &copy) || pthread_join(w.thread, NULL) ||
-		    w.written != 8 || ioctl(fd, UFFDIO_UNREGISTER, &reg.range) ||
-		    write(said, "w", 1) != 1)
-			return 3;
-	}
-}
-
-/* Return: what it says when it has done the next step. */
-static char go_on(int tell, int hear)
-{
-	char c = 0;
-
-	return write(tell, "g", 1) == 1 && read(hear, &c, 1) == 1 ? c : 'x';
 }
 
 /* What a page gets from who had it pinned when it was made equal is found. */
