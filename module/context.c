@@ -20,6 +20,7 @@
 #include "context.h"
 #include "files.h"
 #include "kernel/compat.h"
+#include "memory.h"
 #include "mm.h"
 #include "pair.h"
 #include "place.h"
@@ -176,6 +177,73 @@ static struct mm_struct *duplicate_paired(struct lwc_context *context,
 				  lwc_context_is_quiet(model), &context->pair);
 }
 
+/* Where @model's memory may be put back to: what is shared from now on stays shared. */
+static int list_records(struct lwc_memory *memory, const struct lwc_context *model)
+{
+	const struct lwc_snapshot *snapshot;
+	unsigned int n = 1;
+
+	list_for_each_entry(snapshot, &model->snapshots, of_base)
+		n++;
+	memory->records = kmalloc_array(n, sizeof(memory->records[0]), GFP_KERNEL_ACCOUNT);
+	if (!memory->records)
+		return -ENOMEM;
+	list_for_each_entry(snapshot, &model->snapshots, of_base)
+		memory->records[memory->n_records++] = snapshot->record->mm;
+	if (model->kept)
+		memory->records[memory->n_records++] = model->kept->mm;
+	return 0;
+}
+
+static void forget_pair(struct lwc_context *context)
+{
+	lwc_pair_free(context->pair);
+	context->pair = NULL;
+}
+
+/* What is known of @model and others no longer holds, or of too little. */
+static void forget_pairs_of(struct lwc_context *model)
+{
+	struct lwc_snapshot *snapshot;
+	struct lwc_context *context;
+
+	list_for_each_entry(snapshot, &model->snapshots, of_base)
+		forget_pair(snapshot->record);
+	if (model->kept)
+		forget_pair(model->kept);
+	list_for_each_entry(context, &model->process->contexts, of_process) {
+		if (context->creator == model)
+			forget_pair(context);
+	}
+	forget_pair(model);
+}
+
+/* A duplicate of @model's mm, seen as @context's specs say. */
+static struct mm_struct *duplicate_view(struct lwc_context *context, struct lwc_context *model)
+{
+	struct lwc_memory memory = {
+		.specs = context->specs, .pieces = LIST_HEAD_INIT(memory.pieces),
+	};
+	struct mm_struct *mm;
+	int err;
+
+	err = list_records(&memory, model);
+	if (err)
+		return ERR_PTR(err);
+	mm = lwc_mm_duplicate(model->mm, context->process->leader, false, &memory);
+	lwc_memory_release(&memory, model->mm);
+	if (memory.converted)
+		forget_pairs_of(model);
+	return mm;
+}
+
+static bool has_view(const struct lwc_context *context)
+{
+	unsigned long start, end = 0;
+
+	return lwc_specs_next_memory(context->specs, &start, &end);
+}
+
 int lwc_context_fill(struct lwc_context *context, struct lwc_context *model,
 		     lwc_files_filter keep, const void *view)
 {
@@ -193,8 +261,10 @@ int lwc_context_fill(struct lwc_context *context, struct lwc_context *model,
 	/* The first renew makes a pair of a context and its creator. */
 	if (context->frozen)
 		mm = duplicate_paired(context, model);
+	else if (has_view(context))
+		mm = duplicate_view(context, model);
 	else
-		mm = lwc_mm_duplicate(model->mm, context->process->leader, false);
+		mm = lwc_mm_duplicate(model->mm, context->process->leader, false, NULL);
 	if (IS_ERR(mm))
 		return PTR_ERR(mm);
 	context->mm = mm;
@@ -247,7 +317,7 @@ int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model
 			return err;
 		torn = true;
 	}
-	mm = duplicate_paired(context, model);
+	mm = has_view(context) ? duplicate_view(context, model) : duplicate_paired(context, model);
 	if (IS_ERR(mm)) {
 		if (torn) {
 			context->torn = true;

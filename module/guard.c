@@ -17,6 +17,9 @@
  * do_seccomp() with TSYNC gives all threads the caller's filters, in whatever
  * context they are.
  *
+ * remap_file_pages() shows another part of an object that is mapped, to whom was left
+ * a part of it alone.
+ *
  * exit_mm_release() tells the futexes of a thread that ends. A thread that
  * ends in another context than it was made in is waited for in that one.
  *
@@ -33,6 +36,7 @@
 #include "guard.h"
 #include "kernel/hook.h"
 #include "kernel/symbols.h"
+#include "memory.h"
 #include "mm.h"
 #include "place.h"
 #include "private.h"
@@ -49,6 +53,10 @@ DEFINE_STATIC_CALL_NULL(original_fget_task, fget_task);
 DEFINE_STATIC_CALL_NULL(original_task_lookup, lwc_task_lookup);
 DEFINE_STATIC_CALL_NULL(original_task_lookup_next, lwc_task_lookup_next);
 DEFINE_STATIC_CALL_NULL(original_exit_mm_release, exit_mm_release);
+DEFINE_STATIC_CALL_NULL(original_remap, __x64_sys_remap_file_pages);
+#ifdef CONFIG_IA32_EMULATION
+DEFINE_STATIC_CALL_NULL(original_remap_ia32, __ia32_sys_remap_file_pages);
+#endif
 
 static bool is_sibling(struct task_struct *task)
 {
@@ -353,6 +361,42 @@ static long guarded_do_seccomp(unsigned int op, unsigned int flags, void __user 
 	return err;
 }
 
+/*
+ * The one call by which a mapping can come to show another part of its object. Looking
+ * at the mapping in question would not do: another thread may move one there.
+ */
+static bool is_remap_refused(void)
+{
+	if (!lwc_memory_is_limited(current->mm))
+		return false;
+	lwc_count(refusals);
+	return true;
+}
+
+static long guarded_remap(const struct pt_regs *regs)
+{
+	long err = -EPERM;
+
+	lwc_hook_enter();
+	if (!is_remap_refused())
+		err = static_call(original_remap)(regs);
+	lwc_hook_leave();
+	return err;
+}
+
+#ifdef CONFIG_IA32_EMULATION
+static long guarded_remap_ia32(const struct pt_regs *regs)
+{
+	long err = -EPERM;
+
+	lwc_hook_enter();
+	if (!is_remap_refused())
+		err = static_call(original_remap_ia32)(regs);
+	lwc_hook_leave();
+	return err;
+}
+#endif
+
 static bool concerns_sibling(const struct pt_regs *regs)
 {
 	return is_sibling((struct task_struct *)regs->di);
@@ -375,7 +419,18 @@ static bool concerns_known_thread(const struct pt_regs *regs)
 	return lwc_thread_find(current);
 }
 
-enum { HOOK_PTRACE, HOOK_FGET, HOOK_LOOKUP, HOOK_LOOKUP_NEXT, HOOK_SECCOMP, HOOK_EXIT, N_HOOKS };
+static bool concerns_all(const struct pt_regs *regs)
+{
+	return true;
+}
+
+enum {
+	HOOK_PTRACE, HOOK_FGET, HOOK_LOOKUP, HOOK_LOOKUP_NEXT, HOOK_SECCOMP, HOOK_EXIT, HOOK_REMAP,
+#ifdef CONFIG_IA32_EMULATION
+	HOOK_REMAP_IA32,
+#endif
+	N_HOOKS
+};
 
 static struct lwc_hook hooks[N_HOOKS] = {
 	[HOOK_PTRACE] = {
@@ -408,6 +463,18 @@ static struct lwc_hook hooks[N_HOOKS] = {
 		.concerns = concerns_known_thread,
 		.replacement = guarded_exit_mm_release,
 	},
+	[HOOK_REMAP] = {
+		.name = "__x64_sys_remap_file_pages",
+		.concerns = concerns_all,
+		.replacement = guarded_remap,
+	},
+#ifdef CONFIG_IA32_EMULATION
+	[HOOK_REMAP_IA32] = {
+		.name = "__ia32_sys_remap_file_pages",
+		.concerns = concerns_all,
+		.replacement = guarded_remap_ia32,
+	},
+#endif
 };
 
 static void remove_hooks(unsigned int n)
@@ -438,6 +505,12 @@ int lwc_guard_init(void)
 			   (typeof(do_seccomp) *)hooks[HOOK_SECCOMP].original);
 	static_call_update(original_exit_mm_release,
 			   (typeof(exit_mm_release) *)hooks[HOOK_EXIT].original);
+	static_call_update(original_remap,
+			   (typeof(__x64_sys_remap_file_pages) *)hooks[HOOK_REMAP].original);
+#ifdef CONFIG_IA32_EMULATION
+	static_call_update(original_remap_ia32, (typeof(__ia32_sys_remap_file_pages) *)
+						hooks[HOOK_REMAP_IA32].original);
+#endif
 	for (i = 0; i < N_HOOKS; i++) {
 		err = lwc_hook_install(&hooks[i]);
 		if (err) {

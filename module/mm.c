@@ -18,6 +18,7 @@
 #include <linux/userfaultfd_k.h>
 
 #include "kernel/compat.h"
+#include "memory.h"
 #include "mm.h"
 #include "stats.h"
 
@@ -156,7 +157,8 @@ free_vma:
 }
 
 /* Both mmap locks are held for writing. */
-static int duplicate_vmas(struct mm_struct *mm, struct mm_struct *source)
+static int duplicate_vmas(struct mm_struct *mm, struct mm_struct *source,
+			  const struct lwc_memory *memory)
 {
 	MA_STATE(old, &source->mm_mt, 0, 0);
 	MA_STATE(new, &mm->mm_mt, 0, 0);
@@ -169,7 +171,7 @@ static int duplicate_vmas(struct mm_struct *mm, struct mm_struct *source)
 	mt_clear_in_rcu(new.tree);
 	mas_for_each(&old, origin, ULONG_MAX) {
 		vma_start_write(origin);
-		if (origin->vm_flags & VM_DONTCOPY) {
+		if ((origin->vm_flags & VM_DONTCOPY) || lwc_memory_hides(memory, origin)) {
 			kernel_call(vm_stat_account)(mm, origin->vm_flags, -vma_pages(origin));
 			continue;
 		}
@@ -206,7 +208,8 @@ static int duplicate_vmas(struct mm_struct *mm, struct mm_struct *source)
 	return err;
 }
 
-static int duplicate_mappings(struct mm_struct *mm, struct mm_struct *source, bool frozen)
+static int duplicate_mappings(struct mm_struct *mm, struct mm_struct *source, bool frozen,
+			      struct lwc_memory *memory)
 {
 	int err = -EINTR;
 
@@ -225,7 +228,9 @@ static int duplicate_mappings(struct mm_struct *mm, struct mm_struct *source, bo
 	mm->exec_vm = source->exec_vm;
 	mm->stack_vm = source->stack_vm;
 
-	err = duplicate_vmas(mm, source);
+	err = duplicate_vmas(mm, source, memory);
+	if (!err && memory)
+		err = lwc_memory_apply(memory, mm, source);
 #ifdef CONFIG_KSM
 	if (!err && !frozen && test_bit(MMF_VM_MERGEABLE, &source->flags))
 		err = kernel_call(__ksm_enter)(mm);
@@ -255,7 +260,7 @@ void lwc_mm_copy_bounds(struct mm_struct *mm, struct mm_struct *source)
 }
 
 struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct *owner,
-				   bool frozen)
+				   bool frozen, struct lwc_memory *memory)
 {
 	struct mm_struct *mm = kernel_call(mm_alloc)();
 	int err;
@@ -266,7 +271,7 @@ struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct 
 	mm->user_ns = get_user_ns(source->user_ns);
 	lwc_mm_set_owner(mm, owner);
 
-	err = duplicate_mappings(mm, source, frozen);
+	err = duplicate_mappings(mm, source, frozen, memory);
 	if (err)
 		goto put_mm;
 	/* mmput() puts the module of mm->binfmt, so it is set only once got. */
@@ -334,6 +339,20 @@ void lwc_mm_visit(struct mm_struct *mm)
 	local_irq_enable();
 	task_unlock(current);
 	lwc_mm_entered();
+}
+
+int lwc_mm_unmap(struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	struct mm_struct *own = current->mm;
+	int err;
+
+	/* It counts what it has unmapped in the current task's mm (since 6.12). */
+	if (mm != own)
+		lwc_mm_visit(mm);
+	err = kernel_call(do_munmap)(mm, start, end - start, NULL);
+	if (mm != own)
+		lwc_mm_visit(own);
+	return err;
 }
 
 void lwc_mm_disown(struct mm_struct *mm, struct task_struct *owner)

@@ -10,6 +10,14 @@
 
 #include "kernel/compat.h"
 
+struct lwc_memory;
+
+/*
+ * For lockdep: the lock of a duplicate, or of the other side of a pair, is taken below that of
+ * the one it was made of (SINGLE_DEPTH_NESTING), and that of a record below both.
+ */
+#define LWC_THIRD_MMAP_LOCK	2
+
 /**
  * lwc_mm_duplicate() - what fork() would give a child of @source
  * @source: the current task's mm or one that no task runs in
@@ -17,16 +25,25 @@
  *	for as long as the result may name it
  * @frozen: nothing will run in it, and neither KSM nor khugepaged may replace a
  *	page that it shares: the other would own it alone, and nobody be told
+ * @memory: what of @source it sees, and how; NULL: all, as copies
  *
  * Ranges with MADV_DONTFORK are absent and those with MADV_WIPEONFORK zero in
  * the result; locked ranges are not locked, userfaultfd does not watch it and
  * it has no AIO contexts, all as after fork(). May sleep.
  *
  * Return: an mm with one user, or ERR_PTR(-ENOMEM), ERR_PTR(-EINTR) (the task
- * is being killed).
+ * is being killed), or what lwc_memory_apply() says.
  */
 struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct *owner,
-				   bool frozen);
+				   bool frozen, struct lwc_memory *memory);
+
+/**
+ * lwc_mm_unmap() - take out what is mapped in [@start, @end)
+ * @mm: parked, or the current task's; its mmap lock is held for writing
+ *
+ * Return: 0, -ENOMEM, -EPERM (sealed).
+ */
+int lwc_mm_unmap(struct mm_struct *mm, unsigned long start, unsigned long end);
 
 /**
  * lwc_mm_copy_bounds() - what is no mapping: brk, arguments, flags and the like

@@ -229,7 +229,7 @@ struct mm_struct *lwc_pair_duplicate(struct mm_struct *source, struct task_struc
 	/* Where the duplicate is not frozen it can do without. */
 	if (IS_ERR(made) && frozen == LWC_DUPLICATE_FROZEN)
 		return ERR_CAST(made);
-	mm = lwc_mm_duplicate(source, owner, frozen == LWC_DUPLICATE_FROZEN);
+	mm = lwc_mm_duplicate(source, owner, frozen == LWC_DUPLICATE_FROZEN, NULL);
 	if (IS_ERR(mm))
 		goto free_pair;
 	/* Nothing has run in the duplicate yet. */

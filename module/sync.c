@@ -34,6 +34,7 @@
 #include "pair.h"
 #include "stats.h"
 #include "sync.h"
+#include "tables.h"
 
 static unsigned long max_kept_pages = 16384;
 module_param(max_kept_pages, ulong, 0644);
@@ -135,18 +136,9 @@ static bool same_offset(const struct vm_area_struct *dst, const struct vm_area_s
 
 static int unmap(struct sync *sync, unsigned long start, unsigned long end)
 {
-	struct mm_struct *mm = mm_of(sync, DST), *own = current->mm;
-	int err;
-
 	sync->vma[DST] = NULL;
 	sync->forget = true;
-	/* It counts what it has unmapped in the current task's mm (since 6.12). */
-	if (mm != own)
-		lwc_mm_visit(mm);
-	err = kernel_call(do_munmap)(mm, start, end - start, NULL);
-	if (mm != own)
-		lwc_mm_visit(own);
-	return err;
+	return lwc_mm_unmap(mm_of(sync, DST), start, end);
 }
 
 static struct vm_area_struct *next_inherited(struct ma_state *mas)
@@ -229,28 +221,6 @@ static bool have_mappings_changed(const struct sync *sync)
 
 /* Page tables */
 
-static pmd_t *find_pmd(struct mm_struct *mm, unsigned long address)
-{
-	pgd_t *pgd = pgd_offset(mm, address);
-	p4d_t *p4d;
-	pud_t *pud;
-
-	if (pgd_none(*pgd) || pgd_bad(*pgd))
-		return NULL;
-	p4d = p4d_offset(pgd, address);
-	if (p4d_none(*p4d) || p4d_bad(*p4d))
-		return NULL;
-	pud = pud_offset(p4d, address);
-	if (pud_none(*pud) || pud_bad(*pud))
-		return NULL;
-	return pmd_offset(pud, address);
-}
-
-static bool is_huge(pmd_t pmd)
-{
-	return pmd_trans_huge(pmd) || pmd_devmap(pmd) || is_swap_pmd(pmd);
-}
-
 /* A huge page is split: what follows knows single ones alone. */
 static int split_huge(struct sync *sync, unsigned int role, unsigned long address, pmd_t *pmd)
 {
@@ -259,40 +229,7 @@ static int split_huge(struct sync *sync, unsigned int role, unsigned long addres
 	if (!vma || vma->vm_start >= (address & PMD_MASK) + PMD_SIZE || is_vm_hugetlb_page(vma))
 		return -EAGAIN;
 	lwc_split_huge_pmd(vma, pmd, address);
-	return is_huge(READ_ONCE(*pmd)) ? -EAGAIN : 0;
-}
-
-/* Locks the page table that @pmd points to, if it does. */
-static __always_inline pte_t *lock_table(struct mm_struct *mm, pmd_t *pmd,
-					 unsigned int subclass, spinlock_t **lock)
-{
-	pte_t *table = NULL;
-	struct page *page;
-	pmd_t value;
-
-	*lock = NULL;
-	if (unlikely(!pmd))
-		return NULL;
-	lwc_hold_tables();
-	for (;;) {
-		value = READ_ONCE(*pmd);
-		/* None, a huge page or the place of one: bad as a table. */
-		if (unlikely(pmd_bad(value)))
-			break;
-		page = pfn_to_page((native_pmd_val(value) & PTE_PFN_MASK) >> PAGE_SHIFT);
-		*lock = lwc_table_lock(mm, &value, page);
-		spin_lock_nested(*lock, subclass);
-		if (likely(native_pmd_val(value) == native_pmd_val(READ_ONCE(*pmd)))) {
-			table = page_address(page);
-			/* Sparse cannot see where it is let go. */
-			__release(*lock);
-			break;
-		}
-		spin_unlock(*lock);
-		*lock = NULL;
-	}
-	lwc_let_tables_go();
-	return table;
+	return lwc_is_huge(READ_ONCE(*pmd)) ? -EAGAIN : 0;
 }
 
 static void unlock_tables(struct sync *sync)
@@ -314,14 +251,14 @@ static int find_and_lock_tables(struct sync *sync, unsigned long address, pmd_t 
 	unsigned int role;
 
 	for (role = DST; role <= SRC; role++) {
-		pmd[role] = find_pmd(mm_of(sync, role), address);
-		if (pmd[role] && unlikely(is_huge(READ_ONCE(*pmd[role]))) &&
+		pmd[role] = lwc_find_pmd(mm_of(sync, role), address);
+		if (pmd[role] && unlikely(lwc_is_huge(READ_ONCE(*pmd[role]))) &&
 		    split_huge(sync, role, address, pmd[role]))
 			return -EAGAIN;
 	}
 	for (role = DST; role <= SRC; role++)
-		sync->pte[role] = lock_table(mm_of(sync, role), pmd[role], role,
-					     &sync->lock[role]);
+		sync->pte[role] = lwc_lock_table(mm_of(sync, role), pmd[role], role,
+						 &sync->lock[role]);
 	return 0;
 }
 
@@ -335,7 +272,7 @@ static __always_inline bool lock_known(struct sync *sync, unsigned int role,
 {
 	pmd_t *pmd = table->pmd[sync->index[role]];
 
-	sync->pte[role] = lock_table(mm_of(sync, role), pmd, role, &sync->lock[role]);
+	sync->pte[role] = lwc_lock_table(mm_of(sync, role), pmd, role, &sync->lock[role]);
 	return likely(sync->pte[role]) || (pmd && pmd_none(READ_ONCE(*pmd)));
 }
 
@@ -997,10 +934,10 @@ static long count_pages(struct sync *sync, unsigned int role, unsigned long star
 
 	for (address = start; address < end; address = next) {
 		next = min((address & PMD_MASK) + PMD_SIZE, end);
-		pmd = find_pmd(mm, address);
-		if (pmd && is_huge(READ_ONCE(*pmd)) && split_huge(sync, role, address, pmd))
+		pmd = lwc_find_pmd(mm, address);
+		if (pmd && lwc_is_huge(READ_ONCE(*pmd)) && split_huge(sync, role, address, pmd))
 			return -EAGAIN;
-		table = lock_table(mm, pmd, 0, &lock);
+		table = lwc_lock_table(mm, pmd, 0, &lock);
 		if (!table)
 			continue;
 		for (; address < next; address += PAGE_SIZE)
@@ -1145,8 +1082,8 @@ static int compare_all(struct sync *sync)
 			if (fatal_signal_pending(current))
 				return -EAGAIN;
 			/* A program may reserve far more than it ever touches. */
-			dst = find_pmd(mm_of(sync, DST), address);
-			src = find_pmd(mm_of(sync, SRC), address);
+			dst = lwc_find_pmd(mm_of(sync, DST), address);
+			src = lwc_find_pmd(mm_of(sync, SRC), address);
 			if (!dst && !src) {
 				next = min((address & PUD_MASK) + PUD_SIZE, vma->vm_end);
 				continue;
@@ -1309,7 +1246,7 @@ void lwc_mark_written(struct mm_struct *mm, unsigned long start, unsigned long e
 
 	for (address = start; address < end; address = next) {
 		next = min((address & PMD_MASK) + PMD_SIZE, end);
-		table = lock_table(mm, find_pmd(mm, address), 0, &lock);
+		table = lwc_lock_table(mm, lwc_find_pmd(mm, address), 0, &lock);
 		if (!table)
 			continue;
 		for (; address < next; address += PAGE_SIZE) {

@@ -6,6 +6,7 @@
  */
 #include <linux/err.h>
 #include <linux/mm.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/unistd.h>
@@ -50,8 +51,7 @@ static int check_memory(const struct lwc_spec *spec)
 {
 	if (!is_whole(spec) && !PAGE_ALIGNED(spec->from | spec->to))
 		return -EINVAL;
-	/* A copy is what there is without a spec. */
-	return spec->mode == LWC_COW && !spec->flags ? 0 : -EOPNOTSUPP;
+	return spec->flags & LWC_GRANT ? -EOPNOTSUPP : 0;
 }
 
 /* Return: 0, -EINVAL for one that never works, -EOPNOTSUPP for one that will. */
@@ -103,6 +103,27 @@ static int check_all(const struct lwc_specs *specs)
 	return err;
 }
 
+/* Of each page the last word. */
+static int note_memory(struct lwc_specs *specs, const struct lwc_spec *spec)
+{
+	const unsigned long last = min_t(u64, spec->to, TASK_SIZE_MAX) - 1;
+
+	if (spec->type != LWC_MEMORY)
+		return 0;
+	return mtree_store_range(&specs->memory, spec->from, last, xa_mk_value(spec->mode),
+				 GFP_KERNEL_ACCOUNT);
+}
+
+static int note_all_memory(struct lwc_specs *specs)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < specs->n; i++)
+		err = note_memory(specs, &specs->list[i]);
+	return err;
+}
+
 struct lwc_specs *lwc_specs_read(u64 user_specs, unsigned int n)
 {
 	struct lwc_specs *specs;
@@ -115,13 +136,14 @@ struct lwc_specs *lwc_specs_read(u64 user_specs, unsigned int n)
 	specs = kvmalloc(struct_size(specs, list, n), GFP_KERNEL_ACCOUNT);
 	if (!specs)
 		return ERR_PTR(-ENOMEM);
+	mt_init(&specs->memory);
 	specs->n = n;
 	err = -EFAULT;
 	if (!copy_from_user(specs->list, u64_to_user_ptr(user_specs),
 			    array_size(n, sizeof(specs->list[0]))))
-		err = check_all(specs);
+		err = check_all(specs) ?: note_all_memory(specs);
 	if (err) {
-		kvfree(specs);
+		lwc_specs_free(specs);
 		return ERR_PTR(err);
 	}
 	return specs;
@@ -129,7 +151,34 @@ struct lwc_specs *lwc_specs_read(u64 user_specs, unsigned int n)
 
 void lwc_specs_free(struct lwc_specs *specs)
 {
+	if (!specs)
+		return;
+	mtree_destroy(&specs->memory);
 	kvfree(specs);
+}
+
+unsigned int lwc_specs_next_memory(const struct lwc_specs *specs, unsigned long *start,
+				   unsigned long *end)
+{
+	MA_STATE(mas, NULL, *end, *end);
+	unsigned int mode = 0;
+	void *entry;
+
+	if (!specs)
+		return 0;
+	/* Nothing is stored any more: it is only read. */
+	mas.tree = (struct maple_tree *)&specs->memory;
+	rcu_read_lock();
+	mas_for_each(&mas, entry, ULONG_MAX) {
+		if (xa_to_value(entry) == LWC_COW)
+			continue;
+		mode = xa_to_value(entry);
+		*start = mas.index;
+		*end = mas.last + 1;
+		break;
+	}
+	rcu_read_unlock();
+	return mode;
 }
 
 bool lwc_specs_keep_file(const void *context, unsigned int fd, struct file *file)

@@ -7,22 +7,26 @@
 
 #include <linux/bits.h>
 #include <linux/fs.h>
+#include <linux/maple_tree.h>
 #include <linux/types.h>
 #include <linux/lwc.h>
 
 /**
  * struct lwc_specs - a checked list of specs
+ * @memory: the mode of each range of addresses that a spec names
  * @n: how many
  * @list: in the order in which they were given; the later wins
  */
 struct lwc_specs {
+	struct maple_tree memory;
 	unsigned int n;
 	struct lwc_spec list[];
 };
 
 /* What works, for LWC_IOC_FEATURES. */
-#define LWC_WORKING_SPEC_TYPES	BIT_ULL(LWC_FILES)
-#define LWC_WORKING_SPEC_MODES	(BIT_ULL(LWC_COW) | BIT_ULL(LWC_UNMAP))
+#define LWC_WORKING_SPEC_TYPES	(BIT_ULL(LWC_MEMORY) | BIT_ULL(LWC_FILES))
+#define LWC_WORKING_SPEC_MODES	(BIT_ULL(LWC_COW) | BIT_ULL(LWC_SHARE) | \
+				 BIT_ULL(LWC_READ) | BIT_ULL(LWC_UNMAP))
 
 /**
  * lwc_specs_read() - copy a list from user space and check it
@@ -47,5 +51,16 @@ void lwc_specs_free(struct lwc_specs *specs);
  * spec for its number says LWC_INHERIT; it is the same open file then.
  */
 bool lwc_specs_keep_file(const void *specs, unsigned int fd, struct file *file);
+
+/**
+ * lwc_specs_next_memory() - the next range that is not simply copied
+ * @specs: the list; NULL: none
+ * @start: set to where it begins
+ * @end: where to look from; set to where it ends
+ *
+ * Return: LWC_SHARE, LWC_READ, LWC_UNMAP, or 0: there is none.
+ */
+unsigned int lwc_specs_next_memory(const struct lwc_specs *specs, unsigned long *start,
+				   unsigned long *end);
 
 #endif /* LWC_VIEW_H */

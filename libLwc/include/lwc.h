@@ -186,16 +186,27 @@ int lwc_features(struct lwc_features *f);
  * read from outside without CAP_SYS_PTRACE. Who is traced or sampled by someone that
  * lacks it may not enter (-EPERM).
  *
- * Works now: LWC_FILES with LWC_COW, LWC_UNMAP and LWC_INHERIT, LWC_COW of anything
- * else, which is what there is without a spec; LWC_KEEP, LWC_TRAP_FAULTS and
- * LWC_PRIVATE. The rest of @specs and @flags is checked, then -EOPNOTSUPP.
+ * LWC_MEMORY ranges, across mappings and holes (lwc_create(3) has the details):
+ * LWC_SHARE makes shared memory of private memory that can be written, in the caller
+ * as well, with its content and for good; what is mapped shared, or is a file that
+ * can only be read, is shared as it is. LWC_READ is a live view of shared mappings and
+ * a frozen copy of private memory; the new context cannot make it writable. LWC_UNMAP:
+ * not there. Locked, MADV_DONTFORK and MADV_WIPEONFORK memory is as after fork(2).
+ *
+ * Works now: LWC_MEMORY with all modes; LWC_FILES with LWC_COW, LWC_UNMAP and
+ * LWC_INHERIT; LWC_COW of anything else, which is what there is without a spec;
+ * LWC_KEEP, LWC_TRAP_FAULTS and LWC_PRIVATE. The rest of @specs and @flags is checked,
+ * then -EOPNOTSUPP.
  *
  * Return: 0. Errors:
  *   -EINVAL      bad spec (type, mode, flag, range), unknown bit in @flags
- *   -EOPNOTSUPP  spec or flag that does not work yet, or a task with state that
- *                cannot be copied or switched, such as io_uring
+ *   -EOPNOTSUPP  spec or flag that does not work yet, memory that cannot be seen
+ *                so (a growing stack, private hugetlb, a device), or a task with
+ *                state that cannot be copied or switched, such as io_uring
+ *   -EBUSY       memory that is to be shared is pinned for DMA
  *   -E2BIG       @n is more than LWC_MAX_SPECS
- *   -EFAULT      @specs cannot be read or @ev cannot be written
+ *   -EFAULT      @specs, or memory that is to be shared, cannot be read, or @ev
+ *                cannot be written
  *   -EPERM       new contexts are switched off (the module's parameter enabled)
  *   -EMFILE      no descriptor is left, or the process has max_contexts
  *   -EAGAIN      the user has max_contexts_per_user

@@ -93,6 +93,70 @@ static inline int lwc_commit_memory(struct mm_struct *mm, long pages)
 #endif
 }
 
+/* The opposite, which always works. */
+static inline void lwc_uncommit_memory(long pages)
+{
+	percpu_counter_add(lwc_committed, -pages);
+}
+
+/*
+ * Splits the mapping that @address lies in the middle of, if there is one, so that one
+ * begins there. Return: 0, -ENOMEM (memory, or too many mappings).
+ */
+static inline int lwc_split_vma(struct mm_struct *mm, unsigned long address)
+{
+	struct vm_area_struct *vma = vma_lookup(mm, address);
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	VMA_ITERATOR(vmi, mm, address);
+
+	if (!vma || vma->vm_start == address)
+		return 0;
+	/* The iterator has to stand on it. */
+	vma = vma_find(&vmi, address + 1);
+	return kernel_call(split_vma)(&vmi, vma, address, 0);
+#else
+	if (!vma || vma->vm_start == address)
+		return 0;
+	return kernel_call(split_vma)(mm, vma, address, 0);
+#endif
+}
+
+/*
+ * The page at @address, whatever its protection, with a reference. Return: 0, -EFAULT
+ * (there cannot be one), -EINTR, -ENOMEM.
+ */
+static inline int lwc_get_page(struct mm_struct *mm, unsigned long address, struct page **page)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+	long n = get_user_pages_remote(mm, address, 1, FOLL_FORCE, page, NULL, NULL);
+#else
+	long n = get_user_pages_remote(mm, address, 1, FOLL_FORCE, page, NULL);
+#endif
+
+	return n == 1 ? 0 : n ?: -EFAULT;
+}
+
+#ifdef CONFIG_ANON_VMA_NAME
+static inline void lwc_free_name(struct kref *kref)
+{
+	kfree(container_of(kref, struct anon_vma_name, kref));
+}
+#endif
+
+/*
+ * An anonymous mapping that is to become one of a file: before 6.2 its name is where
+ * the link to the file's other mappings has to go.
+ */
+static inline void lwc_forget_name(struct vm_area_struct *vma)
+{
+#if defined(CONFIG_ANON_VMA_NAME) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+	if (vma->vm_file || !vma->anon_name)
+		return;
+	kref_put(&vma->anon_name->kref, lwc_free_name);
+	vma->anon_name = NULL;
+#endif
+}
+
 /* The NUMA policy of a range, where there is such a thing. */
 static inline int lwc_dup_policy(struct vm_area_struct *origin, struct vm_area_struct *vma)
 {

@@ -16,6 +16,7 @@ DEFINE_STATIC_CALL_NULL(lwc_kallsyms_lookup_name, kallsyms_lookup_name);
 
 /* An address that the kernel itself calls indirectly, so never sealed. */
 typeof(do_no_restart_syscall) *lwc_do_no_restart_syscall;
+struct percpu_counter *lwc_committed;
 
 unsigned long lwc_symbol_address(const char *name)
 {
@@ -69,5 +70,8 @@ int lwc_symbols_resolve(void)
 	if (!address)
 		return -ENOENT;
 	lwc_do_no_restart_syscall = (typeof(do_no_restart_syscall) *)address;
+	lwc_committed = (struct percpu_counter *)resolve("vm_committed_as");
+	if (!lwc_committed)
+		return -ENOENT;
 	return 0;
 }

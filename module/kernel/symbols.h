@@ -61,8 +61,17 @@ void flush_tlb_mm_range(struct mm_struct *mm, unsigned long start, unsigned long
 int __ptrace_may_access(struct task_struct *task, unsigned int mode);
 long do_seccomp(unsigned int op, unsigned int flags, void __user *uargs);
 int elf_core_dump(struct coredump_params *params);
+long __x64_sys_remap_file_pages(const struct pt_regs *regs);
+long __ia32_sys_remap_file_pages(const struct pt_regs *regs);
 int force_sig_info_to_task(struct kernel_siginfo *info, struct task_struct *task,
 			   enum lwc_sig_handler handler);
+
+#ifdef CONFIG_PER_VMA_LOCK
+/* Before, their header was for all to see. */
+int split_vma(struct vma_iterator *vmi, struct vm_area_struct *vma, unsigned long address,
+	      int new_below);
+void unlink_file_vma(struct vm_area_struct *vma);
+#endif
 
 #ifdef CONFIG_SCHED_MM_CID
 #define LWC_SYMBOLS_MM_CID(f)		\
@@ -116,6 +125,7 @@ int force_sig_info_to_task(struct kernel_siginfo *info, struct task_struct *task
 #define LWC_SYMBOLS(f)			\
 	f(__khugepaged_enter)		\
 	f(__ksm_enter)			\
+	f(__mm_populate)		\
 	f(anon_vma_fork)		\
 	f(copy_fs_struct)		\
 	f(copy_page_range)		\
@@ -143,8 +153,10 @@ int force_sig_info_to_task(struct kernel_siginfo *info, struct task_struct *task
 	f(restore_fpregs_from_fpstate)	\
 	f(save_fpregs_to_fpstate)	\
 	f(seccomp_filter_release)	\
+	f(split_vma)			\
 	f(switch_mm_irqs_off)		\
 	f(unlink_anon_vmas)		\
+	f(unlink_file_vma)		\
 	f(untrack_pfn_clear)		\
 	f(uprobe_dup_mmap)		\
 	f(uprobe_end_dup_mmap)		\
@@ -152,7 +164,9 @@ int force_sig_info_to_task(struct kernel_siginfo *info, struct task_struct *task
 	f(vm_area_dup)			\
 	f(vm_area_free)			\
 	f(vm_stat_account)		\
+	f(vma_interval_tree_insert)	\
 	f(vma_interval_tree_insert_after)	\
+	f(vma_set_page_prot)		\
 	f(x86_gsbase_read_cpu_inactive)	\
 	f(x86_gsbase_write_cpu_inactive)	\
 	f(zap_page_range_single)	\
@@ -172,6 +186,9 @@ LWC_SYMBOLS(LWC_DECLARE_SYMBOL)
 
 /* What restart_block.fn is when nothing is to be restarted. */
 extern typeof(do_no_restart_syscall) *lwc_do_no_restart_syscall;
+
+/* What has been promised to programs (vm.overcommit_memory), in pages. */
+extern struct percpu_counter *lwc_committed;
 
 /**
  * lwc_symbols_resolve() - find every function of the list

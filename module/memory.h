@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * memory.h - what a new context sees of its creator's memory: SHARE, READ, UNMAP.
+ */
+#ifndef LWC_MEMORY_H
+#define LWC_MEMORY_H
+
+#include <linux/list.h>
+#include <linux/types.h>
+
+struct lwc_specs;
+struct mm_struct;
+struct vm_area_struct;
+
+/**
+ * struct lwc_memory - the view that a duplicate is made with
+ * @specs: what was asked for
+ * @records: address spaces that nobody runs in and the source may be put back to
+ * @n_records: how many
+ * @pieces: private memory on its way to be shared
+ * @converted: the source has memory that it did not share before
+ */
+struct lwc_memory {
+	const struct lwc_specs *specs;
+	struct mm_struct **records;
+	unsigned int n_records;
+	struct list_head pieces;
+	bool converted;
+};
+
+/**
+ * lwc_memory_hides() - will a duplicate not have anything of @vma?
+ * @memory: the view; NULL: all is seen
+ */
+bool lwc_memory_hides(const struct lwc_memory *memory, const struct vm_area_struct *vma);
+
+/**
+ * lwc_memory_apply() - make a new duplicate what its view says
+ * @memory: the view
+ * @mm: the duplicate, which nobody has seen yet
+ * @source: what it was made of
+ *
+ * Both mmap locks are held for writing. What is to be shared becomes shared
+ * memory in @source, and in what that may be put back to, as the last thing, so
+ * that a failure leaves them as they were.
+ *
+ * Return: 0, -EBUSY (a page is pinned for DMA), -EFAULT (its content cannot be
+ * read), -EINTR, -ENOMEM, -EOPNOTSUPP (a range cannot be seen so).
+ */
+int lwc_memory_apply(struct lwc_memory *memory, struct mm_struct *mm, struct mm_struct *source);
+
+/**
+ * lwc_memory_is_limited() - does it map a part of an object, and is not to come to the rest?
+ *
+ * Of a context with UNMAP or READ specs, and of a child that it forks.
+ */
+bool lwc_memory_is_limited(struct mm_struct *mm);
+
+/**
+ * lwc_memory_release() - after lwc_memory_apply() and with no lock held
+ * @memory: the view
+ * @source: what the duplicate was made of, the current task's
+ */
+void lwc_memory_release(struct lwc_memory *memory, struct mm_struct *source);
+
+#endif /* LWC_MEMORY_H */
