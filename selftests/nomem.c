@@ -110,6 +110,66 @@ LWC_TEST(create)
 	EXPECT_EQ(contexts, contexts_settle(contexts));
 }
 
+/* The same with specs, of which sharing changes the creator as well: all or nothing. */
+LWC_TEST(create_with_view)
+{
+	const size_t size = 16 * PAGE;
+	int n, fds, refused = 0;
+	struct lwc_event ev;
+	long contexts;
+	bool hit;
+
+	NEED_INJECTION();
+	lwc_close(lwc_self());
+	fds = open_descriptors();
+	contexts = counter("contexts");
+	for (n = 1; n < 4000; n++) {
+		char *p = private_memory(size), *q = shared_memory(2 * PAGE);
+		struct lwc_spec specs[] = {
+			{ LWC_MEMORY, LWC_SHARE, 0, (uintptr_t)p + PAGE, (uintptr_t)p + 8 * PAGE },
+			{ LWC_MEMORY, LWC_READ, 0, (uintptr_t)p + 9 * PAGE, (uintptr_t)p + 11 * PAGE },
+			{ LWC_MEMORY, LWC_UNMAP, 0, (uintptr_t)p + 12 * PAGE, (uintptr_t)p + 14 * PAGE },
+			{ LWC_MEMORY, LWC_UNMAP, 0, (uintptr_t)q, (uintptr_t)q + PAGE },
+		};
+		size_t i;
+		long r;
+
+		for (i = 0; i < size; i += PAGE)
+			p[i] = (char)(1 + i / PAGE);
+		fail(n);
+		r = lwc_create(specs, ARRAY_SIZE(specs), 0, &ev);
+		hit = failed();
+		if (!r && ev.reason == LWC_EV_SWITCH) {
+			p[PAGE] = 50;
+			p[8 * PAGE] = 51;
+			for (;;)
+				lwc_switch(ev.caller, 0, 5, &ev);
+		}
+		for (i = 0; i < size; i += PAGE)
+			EXPECT_EQ((char)(1 + i / PAGE), p[i]);
+		if (r) {
+			EXPECT_ERR(lwc_create, ENOMEM, r) {
+				TH_LOG("at allocation %d", n);
+			}
+			EXPECT_TRUE(hit);
+			refused++;
+		} else {
+			EXPECT_EQ(5, CALL(ev.created, 0));
+			EXPECT_EQ(50, p[PAGE]);
+			EXPECT_EQ(9, p[8 * PAGE]);
+			EXPECT_EQ(0, lwc_close(ev.created));
+		}
+		EXPECT_EQ(fds, open_descriptors());
+		munmap(p, size);
+		munmap(q, 2 * PAGE);
+		if (!hit)
+			break;
+	}
+	EXPECT_LT(30, refused);
+	EXPECT_GT(4000, n);
+	EXPECT_EQ(contexts, contexts_settle(contexts));
+}
+
 /* The first switch of a pair needs memory for the caller's descriptor. */
 LWC_TEST(first_switch)
 {
