@@ -229,8 +229,6 @@ static int duplicate_mappings(struct mm_struct *mm, struct mm_struct *source, bo
 	mm->stack_vm = source->stack_vm;
 
 	err = duplicate_vmas(mm, source, memory);
-	if (!err && memory)
-		err = lwc_memory_apply(memory, mm, source);
 #ifdef CONFIG_KSM
 	if (!err && !frozen && test_bit(MMF_VM_MERGEABLE, &source->flags))
 		err = kernel_call(__ksm_enter)(mm);
@@ -239,6 +237,9 @@ static int duplicate_mappings(struct mm_struct *mm, struct mm_struct *source, bo
 	if (!err && !frozen && test_bit(MMF_VM_HUGEPAGE, &source->flags))
 		kernel_call(__khugepaged_enter)(mm);
 #endif
+	/* The last that may fail: it changes the source. */
+	if (!err && memory)
+		err = lwc_memory_apply(memory, mm, source);
 	mmap_write_unlock(mm);
 	/* Pages that both have now are read-only in the source. */
 	kernel_call(flush_tlb_mm_range)(source, 0, TLB_FLUSH_ALL, 0, true);
@@ -271,15 +272,14 @@ struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct 
 	mm->user_ns = get_user_ns(source->user_ns);
 	lwc_mm_set_owner(mm, owner);
 
+	/* mmput() puts the module of mm->binfmt, so it is set only once got. */
+	err = -ENOMEM;
+	if (source->binfmt && !try_module_get(source->binfmt->module))
+		goto put_mm;
+	mm->binfmt = source->binfmt;
 	err = duplicate_mappings(mm, source, frozen, memory);
 	if (err)
 		goto put_mm;
-	/* mmput() puts the module of mm->binfmt, so it is set only once got. */
-	if (source->binfmt && !try_module_get(source->binfmt->module)) {
-		err = -ENOMEM;
-		goto put_mm;
-	}
-	mm->binfmt = source->binfmt;
 	lwc_count(duplicates);
 	mm->hiwater_rss = get_mm_rss(mm);
 	mm->hiwater_vm = mm->total_vm;
