@@ -177,7 +177,10 @@ static struct mm_struct *duplicate_paired(struct lwc_context *context,
 				  lwc_context_is_quiet(model), &context->pair);
 }
 
-/* Where @model's memory may be put back to: what is shared from now on stays shared. */
+/*
+ * Where a rollback puts @model's memory back to: what is shared from now on stays shared.
+ * Not its kept state, which nothing that runs inside may choose.
+ */
 static int list_records(struct lwc_memory *memory, const struct lwc_context *model)
 {
 	const struct lwc_snapshot *snapshot;
@@ -190,8 +193,6 @@ static int list_records(struct lwc_memory *memory, const struct lwc_context *mod
 		return -ENOMEM;
 	list_for_each_entry(snapshot, &model->snapshots, of_base)
 		memory->records[memory->n_records++] = snapshot->record->mm;
-	if (model->kept)
-		memory->records[memory->n_records++] = model->kept->mm;
 	return 0;
 }
 
@@ -223,6 +224,7 @@ static struct mm_struct *duplicate_view(struct lwc_context *context, struct lwc_
 {
 	struct lwc_memory memory = {
 		.specs = context->specs, .pieces = LIST_HEAD_INIT(memory.pieces),
+		.hidden = context->private,
 	};
 	struct mm_struct *mm;
 	int err;

@@ -40,8 +40,12 @@
 #include "kernel/compat.h"
 #include "memory.h"
 #include "mm.h"
+#include "private.h"
 #include "tables.h"
 #include "view.h"
+
+/* Somewhere there has been a context that is left a part of an object. */
+static bool objects_are_limited;
 
 /* A page and the one that takes its place. */
 struct moved {
@@ -58,9 +62,15 @@ struct batch {
 	struct moved moved[MOVED_PER_BATCH];
 };
 
-/* A range of private memory that becomes shared. */
+/*
+ * A range of private memory that becomes shared. What was mapped there, in the source
+ * and when a record of it was made, is known by @root, the top of its anonymous pages'
+ * rmap, and @origin, its file; both are only compared.
+ */
 struct piece {
 	struct list_head of_memory;
+	const struct anon_vma *root;
+	const struct file *origin;
 	unsigned long start;
 	unsigned long end;
 	bool locked;
@@ -120,6 +130,7 @@ static void protect_pages(struct vm_area_struct *vma)
 
 	for (address = vma->vm_start; address < vma->vm_end; address = next) {
 		next = min((address & PMD_MASK) + PMD_SIZE, vma->vm_end);
+		cond_resched();
 		table = lwc_lock_table(mm, lwc_find_pmd(mm, address), 0, &lock);
 		if (!table)
 			continue;
@@ -132,12 +143,11 @@ static void protect_pages(struct vm_area_struct *vma)
 		}
 		__acquire(lock);
 		spin_unlock(lock);
-		cond_resched();
 	}
 }
 
 /* As a private mapping without a right to write, or one of a file opened for reading. */
-static int make_read_only(struct vm_area_struct *vma)
+static int make_read_only(struct vm_area_struct *vma, bool pinned)
 {
 	const vm_flags_t before = vma->vm_flags;
 	const long pages = vma_pages(vma);
@@ -156,7 +166,7 @@ static int make_read_only(struct vm_area_struct *vma)
 	vm_flags_clear(vma, VM_WRITE | VM_MAYWRITE | VM_SHARED);
 	kernel_call(vm_stat_account)(vma->vm_mm, vma->vm_flags, pages);
 	kernel_call(vma_set_page_prot)(vma);
-	if (!is_shared_mapping(vma))
+	if (pinned && vma->anon_vma)
 		protect_pages(vma);
 	return 0;
 }
@@ -166,7 +176,7 @@ static int split_at(struct mm_struct *mm, unsigned long start, unsigned long end
 	return lwc_split_vma(mm, start) ?: lwc_split_vma(mm, end);
 }
 
-static int read_only(struct mm_struct *mm, unsigned long start, unsigned long end)
+static int read_only(struct mm_struct *mm, unsigned long start, unsigned long end, bool pinned)
 {
 	MA_STATE(mas, &mm->mm_mt, start, start);
 	struct vm_area_struct *vma;
@@ -175,7 +185,7 @@ static int read_only(struct mm_struct *mm, unsigned long start, unsigned long en
 	if (err)
 		return err;
 	mas_for_each(&mas, vma, end - 1) {
-		err = make_read_only(vma);
+		err = make_read_only(vma, pinned);
 		if (err)
 			return err;
 	}
@@ -185,9 +195,14 @@ static int read_only(struct mm_struct *mm, unsigned long start, unsigned long en
 /* Shared objects that a context may see a part of */
 
 /*
- * Who maps a part of an object could make that mapping larger, and so come to the
- * rest. @limited: the inodes of the objects that this is not to happen to.
+ * Who maps a part of an object, shared or privately, could make that mapping larger,
+ * and so come to the rest. @limited: the objects that this is not to happen to.
  */
+static unsigned long object_of(const struct vm_area_struct *vma)
+{
+	return (unsigned long)vma->vm_file->f_mapping / sizeof(long);
+}
+
 static int note_objects(struct xarray *limited, struct mm_struct *source, unsigned long start,
 			unsigned long end)
 {
@@ -196,33 +211,26 @@ static int note_objects(struct xarray *limited, struct mm_struct *source, unsign
 	int err;
 
 	mas_for_each(&mas, vma, end - 1) {
-		const struct inode *inode;
-
-		if (!vma->vm_file || !is_shared_mapping(vma))
+		if (!vma->vm_file)
 			continue;
-		inode = file_inode(vma->vm_file);
-		err = xa_err(xa_store(limited, (unsigned long)inode / sizeof(long),
-				      xa_mk_value(1), GFP_KERNEL_ACCOUNT));
+		err = xa_err(xa_store(limited, object_of(vma), xa_mk_value(1),
+				      GFP_KERNEL_ACCOUNT));
 		if (err)
 			return err;
 	}
 	return 0;
 }
 
-static void limit_objects(const struct xarray *limited, struct mm_struct *mm)
+static void limit_objects(struct xarray *limited, struct mm_struct *mm)
 {
 	MA_STATE(mas, &mm->mm_mt, 0, 0);
 	struct vm_area_struct *vma;
 
 	if (xa_empty(limited) || lwc_broken(OBJECT_GROWS))
 		return;
+	WRITE_ONCE(objects_are_limited, true);
 	mas_for_each(&mas, vma, ULONG_MAX) {
-		const struct inode *inode;
-
-		if (!vma->vm_file || !is_shared_mapping(vma))
-			continue;
-		inode = file_inode(vma->vm_file);
-		if (!xa_load((struct xarray *)limited, (unsigned long)inode / sizeof(long)))
+		if (!vma->vm_file || !xa_load(limited, object_of(vma)))
 			continue;
 		vma_start_write(vma);
 		vm_flags_set(vma, VM_DONTEXPAND);
@@ -235,11 +243,14 @@ bool lwc_memory_is_limited(struct mm_struct *mm)
 	struct vm_area_struct *vma;
 	bool limited = false;
 
+	if (!READ_ONCE(objects_are_limited))
+		return false;
 	mmap_read_lock(mm);
 	mas_for_each(&mas, vma, ULONG_MAX) {
-		/* Drivers set it on mappings of another kind. */
-		if ((vma->vm_flags & VM_DONTEXPAND) && is_shared_mapping(vma) &&
-		    !(vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP))) {
+		/* Others who set it: drivers, perf, AIO. */
+		if ((vma->vm_flags & VM_DONTEXPAND) && (vma->vm_flags & VM_SHARED) &&
+		    !(vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_DONTCOPY)) &&
+		    !IS_PRIVATE(file_inode(vma->vm_file))) {
 			limited = true;
 			break;
 		}
@@ -371,6 +382,8 @@ static int add_piece(struct lwc_memory *memory, struct vm_area_struct *vma,
 	piece->start = max(start, vma->vm_start);
 	piece->end = min(end, vma->vm_end);
 	piece->locked = vma->vm_flags & VM_LOCKED;
+	piece->root = vma->anon_vma ? vma->anon_vma->root : NULL;
+	piece->origin = vma->vm_file;
 	/* What may be promised of it was counted for @vma, or never. */
 	piece->file = shmem_file_setup("lwc-shared", piece->end - piece->start,
 				       vma->vm_flags & VM_ACCOUNT ? 0 : VM_NORESERVE);
@@ -472,14 +485,20 @@ static void convert(struct vm_area_struct *vma, const struct piece *piece)
 	kernel_call(vma_set_page_prot)(vma);
 }
 
-/* Whatever of @piece is private memory there: it may have been mapped since, or not at all. */
+/* Is @vma what became @piece, and not something that was mapped there before or since? */
+static bool is_of_piece(struct vm_area_struct *vma, const struct piece *piece)
+{
+	return is_private_memory(vma) && can_be_shared(vma) && vma->vm_file == piece->origin &&
+	       (!vma->anon_vma || vma->anon_vma->root == piece->root);
+}
+
 static void convert_piece(struct mm_struct *mm, const struct piece *piece)
 {
 	MA_STATE(mas, &mm->mm_mt, piece->start, piece->start);
 	struct vm_area_struct *vma;
 
 	mas_for_each(&mas, vma, piece->end - 1) {
-		if (is_private_memory(vma) && can_be_shared(vma))
+		if (is_of_piece(vma, piece))
 			convert(vma, piece);
 	}
 }
@@ -523,6 +542,8 @@ int lwc_memory_apply(struct lwc_memory *memory, struct mm_struct *mm, struct mm_
 	unsigned int mode;
 	int err = 0;
 
+	if (memory->hidden)
+		lwc_mm_hide(mm);
 	xa_init(&limited);
 	while (!err && (mode = lwc_specs_next_memory(memory->specs, &start, &end))) {
 		if (mode == LWC_SHARE) {
@@ -533,7 +554,7 @@ int lwc_memory_apply(struct lwc_memory *memory, struct mm_struct *mm, struct mm_
 		if (!err && mode == LWC_UNMAP)
 			err = lwc_mm_unmap(mm, start, end);
 		else if (!err && mode == LWC_READ)
-			err = read_only(mm, start, end);
+			err = read_only(mm, start, end, test_bit(MMF_HAS_PINNED, &source->flags));
 	}
 	err = err ?: split_all(memory, mm, source);
 	if (!err) {

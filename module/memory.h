@@ -15,13 +15,15 @@ struct vm_area_struct;
 /**
  * struct lwc_memory - the view that a duplicate is made with
  * @specs: what was asked for
- * @records: address spaces that nobody runs in and the source may be put back to
+ * @hidden: nobody is to look at the duplicate, not even while it is made
+ * @records: address spaces that nobody runs in and a rollback puts the source back to
  * @n_records: how many
  * @pieces: private memory on its way to be shared
  * @converted: the source has memory that it did not share before
  */
 struct lwc_memory {
 	const struct lwc_specs *specs;
+	bool hidden;
 	struct mm_struct **records;
 	unsigned int n_records;
 	struct list_head pieces;

@@ -211,11 +211,13 @@ static int duplicate_vmas(struct mm_struct *mm, struct mm_struct *source,
 static int duplicate_mappings(struct mm_struct *mm, struct mm_struct *source, bool frozen,
 			      struct lwc_memory *memory)
 {
-	int err = -EINTR;
+	int err;
 
 	kernel_call(uprobe_start_dup_mmap)();
-	if (mmap_write_lock_killable(source))
-		goto end_uprobes;
+	if (mmap_write_lock_killable(source)) {
+		kernel_call(uprobe_end_dup_mmap)();
+		return -EINTR;
+	}
 	/* Before the next, which adds to the flags. */
 	copy_layout(mm, source);
 	kernel_call(uprobe_dup_mmap)(source, mm);
@@ -237,6 +239,8 @@ static int duplicate_mappings(struct mm_struct *mm, struct mm_struct *source, bo
 	if (!err && !frozen && test_bit(MMF_VM_HUGEPAGE, &source->flags))
 		kernel_call(__khugepaged_enter)(mm);
 #endif
+	/* Every mapping is there to be found; what follows may take its time. */
+	kernel_call(uprobe_end_dup_mmap)();
 	/* The last that may fail: it changes the source. */
 	if (!err && memory)
 		err = lwc_memory_apply(memory, mm, source);
@@ -244,8 +248,6 @@ static int duplicate_mappings(struct mm_struct *mm, struct mm_struct *source, bo
 	/* Pages that both have now are read-only in the source. */
 	kernel_call(flush_tlb_mm_range)(source, 0, TLB_FLUSH_ALL, 0, true);
 	mmap_write_unlock(source);
-end_uprobes:
-	kernel_call(uprobe_end_dup_mmap)();
 	return err;
 }
 

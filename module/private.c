@@ -120,7 +120,7 @@ int lwc_watchers_refused(const struct lwc_context *target)
 	return samplers_refused(target);
 }
 
-static void hide(struct mm_struct *mm)
+void lwc_mm_hide(struct mm_struct *mm)
 {
 	if (!lwc_broken(DUMPABLE_INSIDE))
 		set_mask_bits(&mm->flags, MMF_DUMPABLE_MASK, SUID_DUMP_DISABLE);
@@ -139,7 +139,7 @@ void lwc_private_enter(struct lwc_place *place)
 {
 	if (!lwc_broken(SIGNALS_COME_IN))
 		siginitsetinv(&place->blocked, sigmask(SIGKILL) | sigmask(SIGSTOP));
-	hide(place->context->mm);
+	lwc_mm_hide(place->context->mm);
 }
 
 /* @task ends, and is stopped on its way until the dump is written. */

@@ -24,6 +24,11 @@ static inline bool lwc_mm_is_hidden(const struct mm_struct *mm)
 }
 
 /**
+ * lwc_mm_hide() - put it out of the reach of debuggers
+ */
+void lwc_mm_hide(struct mm_struct *mm);
+
+/**
  * lwc_looks() - how an address space says who may look at it
  *
  * Where two say the same, whoever may look at the one may look at the other.
