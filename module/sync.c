@@ -919,6 +919,21 @@ static int gather_notes(struct sync *sync)
 	return lost ? -ENOSPC : result;
 }
 
+/*
+ * Notes were lost, among them perhaps that a page was replaced by one that another
+ * pair has marked clean since: the marks of what is kept say nothing.
+ */
+static void note_all_kept(struct lwc_pair *pair)
+{
+	struct lwc_table *table;
+	unsigned int i;
+
+	list_for_each_entry(table, &pair->tables, of_pair) {
+		for (i = 0; i < 2; i++)
+			bitmap_or(table->noted[0], table->noted[0], table->kept[i], PTRS_PER_PTE);
+	}
+}
+
 /* Ranges that a duplicate does not inherit the pages of */
 
 /* How many pages that count has one side in [@start, @end)? Or -EAGAIN. */
@@ -1170,6 +1185,8 @@ static int equalise(struct sync *sync, bool quiet, long *now)
 		list_for_each_entry(table, &pair->tables, of_pair)
 			memset(table->pmd, 0, sizeof(table->pmd));
 	}
+	if (err && !lwc_broken(LOST_NOTES_MISSED))
+		note_all_kept(pair);
 	if (err || pair->wipes)
 		trusted = false;
 	err = pair->wipes ? 0 : wipe(sync);
