@@ -115,6 +115,15 @@ bool lwc_memory_hides(const struct lwc_memory *memory, const struct vm_area_stru
 	       start <= vma->vm_start && end >= vma->vm_end;
 }
 
+/* By its flags a mapping is counted among its kind (VmData and the like). */
+static void change_flags(struct vm_area_struct *vma, vm_flags_t clear, vm_flags_t set)
+{
+	kernel_call(vm_stat_account)(vma->vm_mm, vma->vm_flags, -vma_pages(vma));
+	vm_flags_clear(vma, clear);
+	vm_flags_set(vma, set);
+	kernel_call(vm_stat_account)(vma->vm_mm, vma->vm_flags, vma_pages(vma));
+}
+
 /* READ */
 
 /*
@@ -149,22 +158,17 @@ static void protect_pages(struct vm_area_struct *vma)
 /* As a private mapping without a right to write, or one of a file opened for reading. */
 static int make_read_only(struct vm_area_struct *vma, bool pinned)
 {
-	const vm_flags_t before = vma->vm_flags;
-	const long pages = vma_pages(vma);
-
 	if (is_vm_hugetlb_page(vma))
 		return -EOPNOTSUPP;
 	/* Their pages are mapped once and for all. */
-	if (is_shared_mapping(vma) && (before & (VM_PFNMAP | VM_MIXEDMAP | VM_IO)))
+	if (is_shared_mapping(vma) && (vma->vm_flags & (VM_PFNMAP | VM_MIXEDMAP | VM_IO)))
 		return -EOPNOTSUPP;
 	if (lwc_broken(READ_IS_WRITABLE))
 		return 0;
 	vma_start_write(vma);
 	if (vma->vm_file && vma_is_shared_maywrite(vma))
 		mapping_unmap_writable(vma->vm_file->f_mapping);
-	kernel_call(vm_stat_account)(vma->vm_mm, before, -pages);
-	vm_flags_clear(vma, VM_WRITE | VM_MAYWRITE | VM_SHARED);
-	kernel_call(vm_stat_account)(vma->vm_mm, vma->vm_flags, pages);
+	change_flags(vma, VM_WRITE | VM_MAYWRITE | VM_SHARED, 0);
 	kernel_call(vma_set_page_prot)(vma);
 	if (pinned && vma->anon_vma)
 		protect_pages(vma);
@@ -192,17 +196,17 @@ static int read_only(struct mm_struct *mm, unsigned long start, unsigned long en
 	return 0;
 }
 
-/* Shared objects that a context may see a part of */
+/* Objects that a context may see a part of */
 
-/*
- * Who maps a part of an object, shared or privately, could make that mapping larger,
- * and so come to the rest. @limited: the objects that this is not to happen to.
- */
 static unsigned long object_of(const struct vm_area_struct *vma)
 {
 	return (unsigned long)vma->vm_file->f_mapping / sizeof(long);
 }
 
+/*
+ * Who maps a part of an object, shared or privately, could make that mapping larger,
+ * and so come to the rest. @limited: the objects that this is not to happen to.
+ */
 static int note_objects(struct xarray *limited, struct mm_struct *source, unsigned long start,
 			unsigned long end)
 {
@@ -413,7 +417,7 @@ static int add_pieces(struct lwc_memory *memory, struct mm_struct *source, unsig
 	return 0;
 }
 
-/* Takes an address space's lock, where it is none of the two that are held. */
+/* Its lock is none of the two that are held. */
 static int split_record(struct mm_struct *record, unsigned long start, unsigned long end)
 {
 	int err;
@@ -444,13 +448,10 @@ static int split_all(const struct lwc_memory *memory, struct mm_struct *mm,
 
 /* SHARE: what may not */
 
-/* Makes a private mapping one of @file. */
+/* Makes a private mapping one of the file of @piece. */
 static void convert(struct vm_area_struct *vma, const struct piece *piece)
 {
-	struct address_space *mapping = piece->file->f_mapping;
-	const vm_flags_t before = vma->vm_flags;
-	struct mm_struct *mm = vma->vm_mm;
-	const long pages = vma_pages(vma);
+	const bool accounted = vma->vm_flags & VM_ACCOUNT;
 
 	vma_start_write(vma);
 	kernel_call(zap_page_range_single)(vma, vma->vm_start, vma->vm_end - vma->vm_start, NULL);
@@ -463,25 +464,15 @@ static void convert(struct vm_area_struct *vma, const struct piece *piece)
 	}
 	kernel_call(unlink_anon_vmas)(vma);
 
-	kernel_call(vm_stat_account)(mm, before, -pages);
-	if (before & VM_ACCOUNT)
-		lwc_uncommit_memory(pages);
-	vm_flags_clear(vma, VM_ACCOUNT | VM_MERGEABLE);
-	vm_flags_set(vma, VM_SHARED | VM_MAYSHARE);
-	kernel_call(vm_stat_account)(mm, vma->vm_flags, pages);
-
+	if (accounted)
+		lwc_uncommit_memory(vma_pages(vma));
+	change_flags(vma, VM_ACCOUNT | VM_MERGEABLE, VM_SHARED | VM_MAYSHARE);
 	vma->vm_pgoff = (vma->vm_start - piece->start) >> PAGE_SHIFT;
 	vma->vm_private_data = NULL;
-	vma->vm_file = get_file(piece->file);
+	vma->vm_file = piece->file;
 	/* Sets vm_ops; it only refuses files that are sealed. */
 	WARN_ON_ONCE(call_mmap(piece->file, vma));
-	i_mmap_lock_write(mapping);
-	if (vma_is_shared_maywrite(vma))
-		mapping_allow_writable(mapping);
-	flush_dcache_mmap_lock(mapping);
-	kernel_call(vma_interval_tree_insert)(vma, &mapping->i_mmap);
-	flush_dcache_mmap_unlock(mapping);
-	i_mmap_unlock_write(mapping);
+	lwc_mm_link_to_file(vma, NULL);
 	kernel_call(vma_set_page_prot)(vma);
 }
 

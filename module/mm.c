@@ -90,20 +90,19 @@ static void copy_layout(struct mm_struct *mm, struct mm_struct *source)
 	lwc_copy_mm_layout(mm, source);
 }
 
-/* As a file's mapping list wants it: behind the range it was made from. */
-static void link_to_file(struct vm_area_struct *vma, struct vm_area_struct *origin)
+void lwc_mm_link_to_file(struct vm_area_struct *vma, struct vm_area_struct *origin)
 {
-	struct address_space *mapping;
+	struct address_space *mapping = vma->vm_file->f_mapping;
 
-	if (!vma->vm_file)
-		return;
-	mapping = vma->vm_file->f_mapping;
 	get_file(vma->vm_file);
 	i_mmap_lock_write(mapping);
 	if (vma_is_shared_maywrite(vma))
 		mapping_allow_writable(mapping);
 	flush_dcache_mmap_lock(mapping);
-	kernel_call(vma_interval_tree_insert_after)(vma, origin, &mapping->i_mmap);
+	if (origin)
+		kernel_call(vma_interval_tree_insert_after)(vma, origin, &mapping->i_mmap);
+	else
+		kernel_call(vma_interval_tree_insert)(vma, &mapping->i_mmap);
 	flush_dcache_mmap_unlock(mapping);
 	i_mmap_unlock_write(mapping);
 }
@@ -193,7 +192,8 @@ static int duplicate_vmas(struct mm_struct *mm, struct mm_struct *source,
 		mm->map_count++;
 		if (vma->vm_ops && vma->vm_ops->open)
 			vma->vm_ops->open(vma);
-		link_to_file(vma, origin);
+		if (vma->vm_file)
+			lwc_mm_link_to_file(vma, origin);
 
 		err = 0;
 		if (!(vma->vm_flags & VM_WIPEONFORK))

@@ -38,6 +38,13 @@ struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct 
 				   bool frozen, struct lwc_memory *memory);
 
 /**
+ * lwc_mm_link_to_file() - put a mapping among those of its file, and count it there
+ * @vma: with a file, of which it gets a reference of its own
+ * @origin: the mapping that it was made from, to stand behind; NULL: none
+ */
+void lwc_mm_link_to_file(struct vm_area_struct *vma, struct vm_area_struct *origin);
+
+/**
  * lwc_mm_unmap() - take out what is mapped in [@start, @end)
  * @mm: parked, or the current task's; its mmap lock is held for writing
  *
