@@ -780,31 +780,19 @@ LWC_TEST(share_pinned)
 {
 	char *p = private_memory(4 * PAGE);
 	struct lwc_spec spec = MEMORY(SHARE, p, 4 * PAGE);
-	int tell[2], hear[2], status, ctx;
+	struct pinner pinner;
 	struct lwc_event ev;
-	pid_t pid;
+	int ctx;
 
 	if (!is_root())
 		SKIP(return, "needs root");
-	status = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
-	if (status < 0)
-		SKIP(return, "no userfaultfd");
-	close(status);
-	ASSERT_EQ(0, pipe(tell));
-	ASSERT_EQ(0, pipe(hear));
 	fill(p, 4 * PAGE, 1);
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid) {
-		close(tell[1]);
-		_exit(slow_writer_run(getppid(), p + 16, hear[1], tell[0]));
-	}
-	close(tell[0]);
-	close(hear[1]);
-	EXPECT_EQ('p', go_on(tell[1], hear[0]));
+	if (!pinner_begin(_metadata, &pinner, p + 16))
+		SKIP(return, "no userfaultfd");
+	EXPECT_EQ('p', go_on(&pinner));
 	EXPECT_ERR(lwc_create, EBUSY, lwc_create(&spec, 1, 0, &ev));
 	EXPECT_FALSE(is_shared_here(p));
-	EXPECT_EQ('w', go_on(tell[1], hear[0]));
+	EXPECT_EQ('w', go_on(&pinner));
 	EXPECT_EQ('w', p[16]);
 	/* It has let go. */
 	CONTEXT_WITH(ctx, &spec, 1, 0) {
@@ -815,9 +803,7 @@ LWC_TEST(share_pinned)
 	EXPECT_EQ('x', p[17]);
 	EXPECT_EQ(0, count_wrong(p, 4 * PAGE, 1));
 	lwc_close(ctx);
-	ASSERT_EQ(1, write(tell[1], "q", 1));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_EQ(0, status);
+	pinner_end(_metadata, &pinner);
 	munmap(p, 4 * PAGE);
 }
 
@@ -826,37 +812,23 @@ LWC_TEST(read_pinned)
 {
 	char *p = private_memory(PAGE);
 	struct lwc_spec spec = MEMORY(READ, p, PAGE);
-	int tell[2], hear[2], status, ctx;
-	pid_t pid;
+	struct pinner pinner;
+	int ctx;
 
 	if (!is_root())
 		SKIP(return, "needs root");
-	status = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
-	if (status < 0)
-		SKIP(return, "no userfaultfd");
-	close(status);
-	ASSERT_EQ(0, pipe(tell));
-	ASSERT_EQ(0, pipe(hear));
 	*p = 7;
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid) {
-		close(tell[1]);
-		_exit(slow_writer_run(getppid(), p + 16, hear[1], tell[0]));
-	}
-	close(tell[0]);
-	close(hear[1]);
-	EXPECT_EQ('p', go_on(tell[1], hear[0]));
+	if (!pinner_begin(_metadata, &pinner, p + 16))
+		SKIP(return, "no userfaultfd");
+	EXPECT_EQ('p', go_on(&pinner));
 	CONTEXT_WITH(ctx, &spec, 1, 0) {
 		expect_read_only(_metadata, p, PAGE, 7);
 	}
 	ASSERT_LE(0, ctx);
 	CALL(ctx, 0);
 	lwc_close(ctx);
-	EXPECT_EQ('w', go_on(tell[1], hear[0]));
-	ASSERT_EQ(1, write(tell[1], "q", 1));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_EQ(0, status);
+	EXPECT_EQ('w', go_on(&pinner));
+	pinner_end(_metadata, &pinner);
 	munmap(p, PAGE);
 }
 

@@ -68,12 +68,52 @@ static inline int slow_writer_run(pid_t pid, char *to, int said, int told)
 	}
 }
 
+/* The process that does so for us. */
+struct pinner {
+	pid_t pid;
+	int tell;
+	int hear;
+};
+
+/* For a page that @to lies in. Return: is there a userfaultfd to do it by? */
+static inline bool pinner_begin(struct __test_metadata *_metadata, struct pinner *pinner, char *to)
+{
+	int tell[2], hear[2], fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	ASSERT_EQ(0, pipe(tell));
+	ASSERT_EQ(0, pipe(hear));
+	pinner->pid = fork();
+	ASSERT_LE(0, pinner->pid);
+	if (!pinner->pid) {
+		close(tell[1]);
+		_exit(slow_writer_run(getppid(), to, hear[1], tell[0]));
+	}
+	close(tell[0]);
+	close(hear[1]);
+	pinner->tell = tell[1];
+	pinner->hear = hear[0];
+	return true;
+}
+
 /* Return: what it says when it has done the next step. */
-static inline char go_on(int tell, int hear)
+static inline char go_on(const struct pinner *pinner)
 {
 	char c = 0;
 
-	return write(tell, "g", 1) == 1 && read(hear, &c, 1) == 1 ? c : 'x';
+	return write(pinner->tell, "g", 1) == 1 && read(pinner->hear, &c, 1) == 1 ? c : 'x';
+}
+
+/* To close the pipe would not do: a context or a snapshot may have it as well. */
+static inline void pinner_end(struct __test_metadata *_metadata, const struct pinner *pinner)
+{
+	int status;
+
+	ASSERT_EQ(1, write(pinner->tell, "q", 1));
+	ASSERT_EQ(pinner->pid, waitpid(pinner->pid, &status, 0));
+	EXPECT_EQ(0, status);
 }
 
 #endif /* LWC_SELFTEST_PINNED_H */

@@ -38,9 +38,12 @@ static void be_ordinary(struct __test_metadata *_metadata)
 		for (bool __once = (features(), be_ordinary(_metadata), true); __once; \
 		     __once = false)
 
-static bool sees(const char *got)
+/* What someone got who looked. */
+enum { NOTHING, PUBLIC, HIDDEN, N_CATCHES };
+
+static int catch(const char *got)
 {
-	return !strcmp(got, "hidden") || !strcmp(got, "public");
+	return !strcmp(got, "hidden") ? HIDDEN : !strcmp(got, "public") ? PUBLIC : NOTHING;
 }
 
 /* Each takes a thread's number: did it get through? */
@@ -51,12 +54,17 @@ struct way {
 	const char *file;
 };
 
-static bool by_process_vm_readv(pid_t tid)
+static int catch_by_process_vm(pid_t tid)
 {
 	char got[8] = "";
 	struct iovec local = { got, 7 }, remote = { secret, 7 };
 
-	return process_vm_readv(tid, &local, 1, &remote, 1, 0) == 7 && sees(got);
+	return process_vm_readv(tid, &local, 1, &remote, 1, 0) == 7 ? catch(got) : NOTHING;
+}
+
+static bool by_process_vm_readv(pid_t tid)
+{
+	return catch_by_process_vm(tid) != NOTHING;
 }
 
 static bool by_process_vm_writev(pid_t tid)
@@ -67,32 +75,47 @@ static bool by_process_vm_writev(pid_t tid)
 	return process_vm_writev(tid, &local, 1, &remote, 1, 0) == 1;
 }
 
+static int path_of(char *path, size_t size, pid_t tid, const char *what)
+{
+	return snprintf(path, size, "/proc/%d/task/%d/%s", getppid(), tid, what);
+}
+
 static int open_of(pid_t tid, const char *what, int flags)
 {
 	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", getppid(), tid, what);
+	path_of(path, sizeof(path), tid, what);
 	return open(path, flags | O_CLOEXEC);
+}
+
+static int read_mem(pid_t tid, int flags)
+{
+	int fd = open_of(tid, "mem", flags);
+	char got[8] = "";
+	ssize_t n;
+
+	if (fd < 0)
+		return NOTHING;
+	n = pread(fd, got, 7, (uintptr_t)secret);
+	close(fd);
+	return n == 7 ? catch(got) : NOTHING;
+}
+
+static int catch_by_mem(pid_t tid)
+{
+	return read_mem(tid, O_RDONLY);
 }
 
 static bool by_mem(pid_t tid)
 {
-	int fd = open_of(tid, "mem", O_RDWR);
-	char got[8] = "";
-	bool r;
-
-	if (fd < 0)
-		return false;
-	r = pread(fd, got, 7, (uintptr_t)secret) == 7 && sees(got);
-	close(fd);
-	return r;
+	return read_mem(tid, O_RDWR) != NOTHING;
 }
 
 static bool by_link(pid_t tid, const char *what)
 {
 	char path[64], target[256];
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", getppid(), tid, what);
+	path_of(path, sizeof(path), tid, what);
 	return readlink(path, target, sizeof(target)) > 0;
 }
 
@@ -134,7 +157,7 @@ static bool by_fd_list(pid_t tid)
 {
 	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/fd", getppid(), tid);
+	path_of(path, sizeof(path), tid, "fd");
 	return by_list(path);
 }
 
@@ -668,37 +691,7 @@ LWC_TEST(arguments)
 	EXPECT_EQ(0, status);
 }
 
-/*
- * Races: someone who never stops, and a thread that comes and goes. What they get is
- * PUBLIC or HIDDEN, or NOTHING.
- */
-enum { NOTHING, PUBLIC, HIDDEN, N_CATCHES };
-
-static int catch(const char *got)
-{
-	return !strcmp(got, "hidden") ? HIDDEN : !strcmp(got, "public") ? PUBLIC : NOTHING;
-}
-
-static int catch_by_process_vm(pid_t tid)
-{
-	char got[8] = "";
-	struct iovec local = { got, 7 }, remote = { secret, 7 };
-
-	return process_vm_readv(tid, &local, 1, &remote, 1, 0) == 7 ? catch(got) : NOTHING;
-}
-
-static int catch_by_mem(pid_t tid)
-{
-	int fd = open_of(tid, "mem", O_RDONLY);
-	char got[8] = "";
-	ssize_t n;
-
-	if (fd < 0)
-		return NOTHING;
-	n = pread(fd, got, 7, (uintptr_t)secret);
-	close(fd);
-	return n == 7 ? catch(got) : NOTHING;
-}
+/* Races: someone who never stops, and a thread that comes and goes. */
 
 static int catch_by_fd(pid_t tid)
 {

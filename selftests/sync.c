@@ -669,33 +669,20 @@ LWC_TEST(freed_by_a_forked_child)
 LWC_TEST(pinned_meanwhile)
 {
 	char *p = private_memory(2 * PAGE);
-	int tell[2], hear[2], status;
+	struct pinner pinner;
 	struct lwc_event ev;
-	pid_t pid;
 
 	NEED_ROOT();
-	status = syscall(SYS_userfaultfd, O_CLOEXEC);
-	if (status < 0)
-		SKIP(return, "no userfaultfd");
-	close(status);
-	ASSERT_EQ(0, pipe(tell));
-	ASSERT_EQ(0, pipe(hear));
 	memset(p, 1, 2 * PAGE);
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid) {
-		close(tell[1]);
-		_exit(slow_writer_run(getppid(), p + 16, hear[1], tell[0]));
-	}
-	close(tell[0]);
-	close(hear[1]);
+	if (!pinner_begin(_metadata, &pinner, p + 16))
+		SKIP(return, "no userfaultfd");
 
 	/* Pinned when the snapshot is taken. */
-	EXPECT_EQ('p', go_on(tell[1], hear[0]));
+	EXPECT_EQ('p', go_on(&pinner));
 	ASSERT_EQ(0, lwc_snapshot(-1, 0, &ev));
 	switch (++shm[0]) {
 	case 1:
-		EXPECT_EQ('w', go_on(tell[1], hear[0]));
+		EXPECT_EQ('w', go_on(&pinner));
 		EXPECT_EQ('w', p[16]);
 		ROLLBACK(ev.created, 0);
 		break;
@@ -703,20 +690,17 @@ LWC_TEST(pinned_meanwhile)
 		EXPECT_TRUE(is_all(p, 2, 1));
 		/* And when it is taken again, by when the page is one that was copied. */
 		memset(p, 2, 2 * PAGE);
-		EXPECT_EQ('p', go_on(tell[1], hear[0]));
+		EXPECT_EQ('p', go_on(&pinner));
 		ASSERT_EQ(0, lwc_snapshot(ev.created, 0, &ev));
 		if (++shm[0] == 3) {
-			EXPECT_EQ('w', go_on(tell[1], hear[0]));
+			EXPECT_EQ('w', go_on(&pinner));
 			EXPECT_EQ('w', p[16]);
 			ROLLBACK(ev.created, 0);
 		}
 		EXPECT_TRUE(is_all(p, 2, 2));
 		break;
 	}
-	/* To close the pipe would not do: the snapshot has it as well. */
-	ASSERT_EQ(1, write(tell[1], "q", 1));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_EQ(0, status);
+	pinner_end(_metadata, &pinner);
 }
 
 /* A page that somebody else reads is replaced, and not written to behind his back. */
