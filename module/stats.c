@@ -28,6 +28,8 @@ LWC_COUNTER(switches);
 LWC_COUNTER(rollbacks);
 LWC_COUNTER(renews);
 LWC_COUNTER(pages_copied);
+LWC_COUNTER(pages_kept);
+LWC_COUNTER(aged);
 LWC_COUNTER(compares);
 LWC_COUNTER(duplicates);
 LWC_COUNTER(faults);
@@ -39,6 +41,8 @@ static struct attribute *lwc_stats_attrs[] = {
 	&dev_attr_rollbacks.attr,
 	&dev_attr_renews.attr,
 	&dev_attr_pages_copied.attr,
+	&dev_attr_pages_kept.attr,
+	&dev_attr_aged.attr,
 	&dev_attr_compares.attr,
 	&dev_attr_duplicates.attr,
 	&dev_attr_faults.attr,

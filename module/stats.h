@@ -15,6 +15,8 @@
  * @rollbacks: rollbacks done
  * @renews: renews done
  * @pages_copied: pages whose content this module has copied itself
+ * @pages_kept: pages of which contexts got copies of their own, to be kept
+ * @aged: times that such copies were too many, or too long unused, and were given up
  * @compares: times that two address spaces were compared as a whole
  * @duplicates: times that one was duplicated as a whole
  * @faults: faults that became switches or rollbacks
@@ -26,6 +28,8 @@ struct lwc_stats {
 	long rollbacks;
 	long renews;
 	long pages_copied;
+	long pages_kept;
+	long aged;
 	long compares;
 	long duplicates;
 	long faults;

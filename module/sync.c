@@ -79,6 +79,7 @@ enum need {
  * @forget: page tables may have gone, so that where they are is not known
  * @made: pages may have been made or taken out, by this run
  * @copied: pages
+ * @kept: pages that were not before
  */
 struct sync {
 	struct lwc_pair *pair;
@@ -96,6 +97,7 @@ struct sync {
 	bool forget;
 	bool made;
 	unsigned long copied;
+	unsigned long kept;
 };
 
 static struct mm_struct *mm_of(const struct sync *sync, unsigned int role)
@@ -553,6 +555,7 @@ static enum need sync_page(struct sync *sync, struct lwc_table *table, unsigned 
 	__assign_bit(i, table->kept[d], true);
 	__assign_bit(i, table->kept[s], own);
 	sync->pair->n_kept += !kept;
+	sync->kept += !kept;
 	return NOTHING;
 }
 
@@ -1167,8 +1170,10 @@ static int equalise(struct sync *sync, bool quiet, long *now)
 			return -EAGAIN;
 		sync->others[role] = !list_is_singular(&track->sides);
 	}
-	if (is_overdue(pair))
-		return -EAGAIN;
+	if (is_overdue(pair)) {
+		lwc_count(aged);
+		return lwc_broken(AGED_PAGE_MISSED) ? 0 : -EAGAIN;
+	}
 	changed = have_mappings_changed(sync);
 	if (changed) {
 		/* What a snapshot records a duplicate must not lack. */
@@ -1249,6 +1254,7 @@ int lwc_pair_equalise(struct lwc_pair *pair, struct mm_struct *to, bool quiet)
 		settled &= lwc_side_settle(sync.side[role], now[role]);
 	}
 	this_cpu_add(lwc_stats.pages_copied, sync.copied);
+	this_cpu_add(lwc_stats.pages_kept, sync.kept);
 	pair->trusted = settled && !err;
 	mmap_write_unlock(mm_of(&sync, SRC));
 	mmap_write_unlock(mm_of(&sync, DST));
