@@ -31,7 +31,7 @@ limit=${LWC_TEST_TIMEOUT:-900}
 if [ -n "$long" ]; then
 	# Some then do a lot more, not only more often.
 	export LWC_TEST_LONG=1
-	limit=${LWC_TEST_TIMEOUT:-7200}
+	limit=${LWC_TEST_TIMEOUT:-36000}
 	: "${LWC_TEST_SCALE:=${debug:+20}}"
 	: "${LWC_TEST_SCALE:=1}"
 else
