@@ -407,6 +407,29 @@ LWC_TEST(bound_on_kept_pages)
 	EXPECT_LE(3, counter("duplicates") - shm[1]);
 }
 
+/* Pages that are kept and never written again are given up with all others. */
+LWC_TEST(kept_pages_age)
+{
+	const int n = 500;
+	char *p = private_memory(n * PAGE);
+	int snap, round, i;
+
+	memset(p, 1, n * PAGE);
+	round = SNAPSHOT(snap);
+	for (i = 0; i < n; i++)
+		EXPECT_EQ(1, p[i * PAGE]);
+	if (!round)
+		memset(p, 2, n * PAGE);
+	if (round == 1)
+		shm[0] = counter("duplicates");
+	p[round * 7 % n * PAGE] = 3;
+	if (round < 80)
+		ROLLBACK(snap, 0);
+	/* To look at 500 pages 20 times is less than a duplicate, and 80 times is more. */
+	EXPECT_LE(1, counter("duplicates") - shm[0]);
+	EXPECT_GE(4, counter("duplicates") - shm[0]);
+}
+
 /* What is written is to be restored from a page that is on a swap device. */
 LWC_TEST(written_where_the_source_is_swapped)
 {
