@@ -40,6 +40,7 @@ struct area {
 
 struct image {
 	unsigned int users;
+	uint32_t number;		/* Of the operation that it was taken in. */
 	bool special;
 	struct table table;
 	/* Given back by MADV_FREE: it may be zero at any time. */
@@ -102,23 +103,26 @@ static char *read_proc(pid_t pid, const char *name)
 }
 
 /* Soft-dirty is not compared: reading cannot set it, but clear_refs and forks do. */
-static void take_flags(struct area *a, char *text)
+static void take_flags(struct area *a, const char *text)
 {
-	char *flag, *rest = text;
+	char *to = a->flags;
 
-	a->flags[0] = 0;
-	while ((flag = strsep(&rest, "\n "))) {
-		if (strlen(flag) != 2 || !strcmp(flag, "sd"))
+	/* Two letters and a blank each. */
+	while (*text == ' ')
+		text++;
+	for (; text[0] > ' ' && text[1] > ' ' && text[2] == ' '; text += 3) {
+		if (!memcmp(text, "sd", 2))
 			continue;
-		if (!strcmp(flag, "wf"))
+		if (!memcmp(text, "wf", 2))
 			a->wiped = true;
-		if (!strcmp(flag, "dc"))
+		if (!memcmp(text, "dc", 2))
 			a->not_forked = true;
-		if (strlen(a->flags) + 4 < sizeof(a->flags)) {
-			strcat(a->flags, flag);
-			strcat(a->flags, " ");
-		}
+		if (to + 4 > a->flags + sizeof(a->flags))
+			abort();
+		memcpy(to, text, 3);
+		to += 3;
 	}
+	*to = 0;
 }
 
 static bool has_flag(const struct area *a, const char *flag)
@@ -172,34 +176,34 @@ static struct area *add_area(struct image *m)
 	return &m->area[m->areas++];
 }
 
+/* START-END PERMISSIONS OFFSET NAME, of which the name is the rest of the line. */
+static void take_head(struct area *a, char *line)
+{
+	a->start = strtoull(line, &line, 16);
+	a->end = strtoull(line + 1, &line, 16);
+	memcpy(a->permissions, line + 1, 4);
+	a->offset = strtoull(line + 6, &line, 16);
+	snprintf(a->name, sizeof(a->name), "%s", line + 1);
+	a->private_ = a->permissions[3] == 'p';
+	a->anonymous = !strncmp(a->name, "00:00 0 ", 8);
+	/* The kernel's own, of which each process has the same. */
+	a->skipped = !a->private_ || strstr(a->name, "[v");
+}
+
 static void take_areas(struct image *m, pid_t pid)
 {
-	char *line, *rest = read_proc(pid, "smaps");
-	struct area *a = NULL;
+	char *line = read_proc(pid, "smaps"), *flags;
+	struct area *a;
 
 	m->areas = 0;
-	while ((line = strsep(&rest, "\n"))) {
-		int at = 0;
-		uint64_t start, end, offset;
-		char permissions[5];
-
-		if (!strncmp(line, "VmFlags:", 8) && a) {
-			take_flags(a, line + 8);
-			continue;
-		}
-		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %n", &start, &end,
-			   permissions, &offset, &at) != 4 || !at)
-			continue;
+	while (*line) {
+		/* Between the head and the flags there are numbers of pages. */
+		flags = strstr(line, "\nVmFlags:");
 		a = add_area(m);
-		a->start = start;
-		a->end = end;
-		a->offset = offset;
-		memcpy(a->permissions, permissions, 5);
-		snprintf(a->name, sizeof(a->name), "%s", line + at);
-		a->private_ = permissions[3] == 'p';
-		a->anonymous = !strncmp(a->name, "00:00 0 ", 8);
-		/* The kernel's own, of which each process has the same. */
-		a->skipped = !a->private_ || strstr(a->name, "[v");
+		*(char *)must(strchr(line, '\n')) = 0;
+		take_head(a, line);
+		take_flags(a, (char *)must(flags) + 9);
+		line = (char *)must(strchr(flags + 1, '\n')) + 1;
 	}
 	merge(m);
 }
@@ -319,6 +323,7 @@ int image_take(pid_t pid, int flags)
 	m->users = 1;
 	m->pages = 0;
 	m->witness = 0;
+	m->number = C->number;
 	m->has_content = flags & TAKE_CONTENT;
 	take_areas(m, pid);
 	table_take(pid, &m->table);
@@ -441,12 +446,58 @@ static int compare_areas(const struct image *m, const struct image *now, int how
 	return 0;
 }
 
+static bool is_shrinking(const struct area *a)
+{
+	return strstr(a->name, "memfd:shrinking");
+}
+
+/* What the page at this address of a mapping of a file that changes has been; or NULL. */
+static const struct history *history_at(const struct area *a, uint64_t address)
+{
+	uint64_t page = (a->offset + (address - a->start)) >> PAGE_SHIFT;
+
+	return is_shrinking(a) && page < SHRINKING_PAGES ? &C->history[page] : NULL;
+}
+
+/* Was it truncated since? Then it has gone from all memories. */
+static bool was_truncated(const struct image *m, const struct history *h)
+{
+	return h && h->truncated > m->number;
+}
+
+/*
+ * Where no page was written to since the picture, or it was taken out, what is found is
+ * what the file is or, if it has been changed, what it was at any time since: when a
+ * private page that was not written follows the file, and when no longer, mmap(2)
+ * leaves open, and one that was written and put back is a copy of that moment.
+ */
+static bool was_in_file(const struct image *m, const struct history *h, const uint64_t *found)
+{
+	unsigned int i = h ? h->versions : 0, j;
+	bool same;
+
+	while (i-- > 0) {
+		const uint64_t begin = h->version[0].first;
+
+		same = found[0] == h->version[i].first;
+		for (j = 1; j < PAGE_SIZE / 8 && same; j++)
+			same = found[j] == (h->version[i].original ? begin + j : 0);
+		if (same)
+			return true;
+		/* Older ones had gone before it was taken. */
+		if (h->version[i].number <= m->number)
+			break;
+	}
+	return false;
+}
+
 /* What a page of a file is, as long as nobody has written to it. */
 static void page_of_file(const struct area *a, uint64_t address, uint64_t *to)
 {
 	off_t at = a->offset + (address - a->start);
 	/* What the test maps is open in all its processes, from before they were made. */
-	int fd = strstr(a->name, "memfd:") ? C->file : C->program;
+	int fd = is_shrinking(a) ? C->shrinking :
+		 strstr(a->name, "memfd:") ? C->file : C->program;
 	ssize_t n;
 
 	memset(to, 0, PAGE_SIZE);
@@ -524,13 +575,17 @@ static int compare_content(struct comparison *c, const struct area *a)
 		read_pages(c->mem, a->start + i * PAGE_SIZE, run, found);
 		for (j = 0; j < run; j++) {
 			uint64_t address = a->start + (i + j) * PAGE_SIZE;
+			const struct history *h = history_at(a, address);
 			const uint64_t *expected = zero;
 
 			count_entry(entry[i + j]);
 			if (a->wiped && c->how & (ROLLED_BACK | FORKED)) {
 				expected = zero;
-			} else if (a->page[i + j] != NONE) {
+			} else if (a->page[i + j] != NONE && !was_truncated(c->m, h)) {
 				expected = c->m->store[a->page[i + j]];
+			} else if (was_in_file(c->m, h, found[j])) {
+				shown.compared++;
+				continue;
 			} else if (!a->anonymous) {
 				page_of_file(a, address, file);
 				expected = file;
@@ -572,6 +627,11 @@ static int compare_witness(struct comparison *c, const struct area *a)
 			}
 			count_entry(now[i]);
 			read_pages(c->mem, address, 1, found);
+			if (!is_private(witness[i]) &&
+			    was_in_file(c->m, history_at(a, address), found)) {
+				shown.compared++;
+				continue;
+			}
 			read_pages(c->witness_mem, address, 1, expected);
 			if (compare_page(c, a, address, "witness", expected, found))
 				return -1;

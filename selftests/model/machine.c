@@ -8,12 +8,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <lwc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../zram.h"
@@ -24,16 +26,21 @@
 #define SWAPPINESS "/proc/sys/vm/swappiness"
 #define GROUP	"/sys/fs/cgroup/model"
 #define SWAP_MEGABYTES 96
+#define KEPT	"/sys/module/lwc/parameters/max_kept_pages"
 #define MGLRU	"/sys/kernel/mm/lru_gen/enabled"
 
 const char * const counter_names[N_COUNTERS] = {
 	[SWAPPED_OUT] = "swapped out", [SWAPPED_IN] = "swapped in", [HUGE_MADE] = "huge made",
 	[HUGE_MAPPINGS_SPLIT] = "huge mappings split", [HUGE_SPLIT] = "huge pages split",
-	[MIGRATED] = "migrated", [AGED] = "aged", [SAME_MERGED] = "merged now",
+	[MIGRATED] = "migrated", [DEACTIVATED] = "deactivated",
+	[PAGES_COPIED] = "pages copied by the engine", [PAGES_KEPT] = "pages kept",
+	[AGED] = "times that kept ones aged", [COMPARES] = "compares",
+	[DUPLICATES] = "duplicates", [SAME_MERGED] = "merged now",
 };
 
 static int swap_number = -1, direct_number = -1;
 static char thp_before[32], ksm_before[8], mglru_before[16], swappiness_before[16];
+static char kept_before[32];
 
 static bool make_swap(void)
 {
@@ -88,7 +95,9 @@ static bool writable(const char *path)
 unsigned int machine_set_up(void)
 {
 	struct lwc_features f;
-	unsigned int can = 0;
+	/* What all can. */
+	unsigned int can = CHANGES_MAPPINGS;
+	int watcher;
 
 	if (!geteuid()) {
 		can |= CAN_ROOT;
@@ -102,6 +111,7 @@ unsigned int machine_set_up(void)
 			can |= CAN_KSM;
 			machine_toggle(OP_toggle_ksm, 1);
 		}
+		read_text(KEPT, kept_before, sizeof(kept_before));
 		if (writable(MGLRU) && !read_text(MGLRU, mglru_before, sizeof(mglru_before)))
 			can |= CAN_MGLRU;
 	}
@@ -112,6 +122,11 @@ unsigned int machine_set_up(void)
 	/* EINVAL where the kernel has it not: before 6.1, or without huge pages. */
 	if (!madvise((void *)CONTROL, 0, 25 /* MADV_COLLAPSE */) && can & CAN_THP)
 		can |= CAN_COLLAPSE;
+	watcher = syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+	if (watcher >= 0) {
+		can |= CAN_WATCH;
+		close(watcher);
+	}
 	if (!lwc_features(&f) && f.create_flags & LWC_KEEP && f.switch_flags & LWC_FRESH &&
 	    f.switch_flags & LWC_DISCARD)
 		can |= CAN_KEEP;
@@ -146,6 +161,7 @@ void machine_restore(void)
 	}
 	if (*mglru_before)
 		write_text(MGLRU, mglru_before);
+	write_text(KEPT, kept_before);
 	if (swap_number >= 0) {
 		zram_swap_off(swap_number);
 		zram_remove(swap_number);
@@ -192,6 +208,10 @@ void machine_toggle(enum operation what, uint64_t value)
 	case OP_toggle_mglru:
 		write_text(MGLRU, value & 1 ? "7" : "0");
 		break;
+	case OP_bound_kept:
+		/* So few that they are often given up. */
+		write_text(KEPT, value % 3 ? kept_before : "40");
+		break;
 	default:
 		break;
 	}
@@ -207,13 +227,27 @@ void machine_counters(long counters[N_COUNTERS])
 		{ SWAPPED_OUT, "pswpout" }, { SWAPPED_IN, "pswpin" },
 		{ HUGE_MADE, "thp_fault_alloc" }, { HUGE_MADE, "thp_collapse_alloc" },
 		{ HUGE_MAPPINGS_SPLIT, "thp_split_pmd" }, { HUGE_SPLIT, "thp_split_page" },
-		{ MIGRATED, "pgmigrate_success" }, { AGED, "pgdeactivate" },
+		{ MIGRATED, "pgmigrate_success" }, { DEACTIVATED, "pgdeactivate" },
+	};
+	static const struct {
+		enum counter counter;
+		const char *path;
+	} own[] = {
+		{ PAGES_COPIED, "/sys/class/misc/lwc/pages_copied" },
+		{ PAGES_KEPT, "/sys/class/misc/lwc/pages_kept" },
+		{ AGED, "/sys/class/misc/lwc/aged" },
+		{ COMPARES, "/sys/class/misc/lwc/compares" },
+		{ DUPLICATES, "/sys/class/misc/lwc/duplicates" },
 	};
 	char text[16384], *line, *rest = text;
 	unsigned int i;
 
 	for (i = 0; i < N_COUNTERS; i++)
 		counters[i] = -1;
+	for (i = 0; i < sizeof(own) / sizeof(*own); i++) {
+		if (!read_text(own[i].path, text, sizeof(text)))
+			counters[own[i].counter] = atol(text);
+	}
 	if (!read_text("/sys/kernel/mm/ksm/pages_sharing", text, sizeof(text)))
 		counters[SAME_MERGED] = atol(text);
 	read_text("/proc/vmstat", text, sizeof(text));

@@ -33,6 +33,11 @@
 #define AT_SEEN		264
 #define AT_VECTOR	512
 #define AT_SEEN_VECTOR	768
+#define AT_STAT		1024
+#define AT_DESCRIPTORS	1280
+
+#define DESCRIPTORS	128	/* Numbers that are looked at. */
+#define DESCRIPTOR_SIZE	32
 
 #define PHASE_BEFORE	1
 #define PHASE_AFTER	2
@@ -42,6 +47,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <lwc.h>
@@ -66,6 +72,18 @@
 #define FIRST_FD	100
 #define FDS		24
 #define HELD		2
+#define SHRINKING_PAGES	16
+#define VERSIONS	256
+
+/* Numbers that the module's descriptors do not get, as they are taken. */
+#define FD_DEVICE	80
+#define FD_FILE		81
+#define FD_PROGRAM	82
+#define FD_DIRECT	83
+#define FD_PIPE		84
+#define FD_SHRINKING	86
+#define FD_WATCHER	87
+#define FD_SHARED	88
 #define LOG		8192
 
 /* What has been put in each slot, as far as is known: it only helps to hit. */
@@ -88,6 +106,10 @@
 #define CAN_KEEP	64
 #define CAN_COLLAPSE	128
 #define CAN_RECLAIM	256
+#define CAN_WATCH	512		/* With userfaultfd. */
+/* Not chosen while all is calm: then address spaces are made equal in place. */
+#define CHANGES_MAPPINGS 1024
+#define CALM_LENGTH	256
 
 #define OPERATIONS(OPERATION)						\
 	OPERATION(write,		220, 1000, CAN_ALWAYS)		\
@@ -96,38 +118,41 @@
 	OPERATION(write_data,		20,  80,   CAN_ALWAYS)		\
 	OPERATION(write_heap,		20,  60,   CAN_ALWAYS)		\
 	OPERATION(write_stack,		12,  50,   CAN_ALWAYS)		\
-	OPERATION(map_anonymous,	60,  250,  CAN_ALWAYS)		\
-	OPERATION(map_huge,		6,   20,   CAN_ALWAYS)		\
-	OPERATION(map_file,		16,  60,   CAN_ALWAYS)		\
-	OPERATION(map_program,		5,   15,   CAN_ALWAYS)		\
-	OPERATION(map_shared,		6,   20,   CAN_ALWAYS)		\
-	OPERATION(unmap,		40,  150,  CAN_ALWAYS)		\
-	OPERATION(protect,		34,  120,  CAN_ALWAYS)		\
-	OPERATION(resize,		12,  10,   CAN_ALWAYS)		\
-	OPERATION(move,			14,  25,   CAN_ALWAYS)		\
-	OPERATION(move_content,		8,   10,   CAN_ALWAYS)		\
+	OPERATION(map_anonymous,	60,  125,  CAN_ALWAYS | CHANGES_MAPPINGS) \
+	OPERATION(map_huge,		6,   10,   CAN_ALWAYS | CHANGES_MAPPINGS) \
+	OPERATION(map_file,		16,  30,   CAN_ALWAYS | CHANGES_MAPPINGS) \
+	OPERATION(map_program,		5,   7,    CAN_ALWAYS | CHANGES_MAPPINGS) \
+	OPERATION(map_shrinking,	12,  20,   CAN_ALWAYS | CHANGES_MAPPINGS) \
+	OPERATION(truncate,		8,   25,   CAN_ALWAYS)		\
+	OPERATION(punch_hole,		4,   12,   CAN_ALWAYS)		\
+	OPERATION(map_shared,		6,   10,   CAN_ALWAYS | CHANGES_MAPPINGS) \
+	OPERATION(unmap,		40,  75,   CAN_ALWAYS | CHANGES_MAPPINGS) \
+	OPERATION(protect,		34,  60,   CAN_ALWAYS | CHANGES_MAPPINGS) \
+	OPERATION(resize,		12,  5,    CAN_ALWAYS | CHANGES_MAPPINGS) \
+	OPERATION(move,			14,  12,   CAN_ALWAYS | CHANGES_MAPPINGS) \
+	OPERATION(move_content,		8,   5,    CAN_ALWAYS | CHANGES_MAPPINGS) \
 	OPERATION(dontneed,		24,  80,   CAN_ALWAYS)		\
 	OPERATION(free,			20,  60,   CAN_ALWAYS)		\
-	OPERATION(wipeonfork,		5,   12,   CAN_ALWAYS)		\
-	OPERATION(keeponfork,		3,   6,    CAN_ALWAYS)		\
-	OPERATION(dontfork,		2,   4,    CAN_ALWAYS)		\
+	OPERATION(wipeonfork,		5,   6,    CAN_ALWAYS | CHANGES_MAPPINGS) \
+	OPERATION(keeponfork,		3,   3,    CAN_ALWAYS | CHANGES_MAPPINGS) \
+	OPERATION(dontfork,		2,   2,    CAN_ALWAYS | CHANGES_MAPPINGS) \
 	OPERATION(cold,			10,  20,   CAN_ALWAYS)		\
 	OPERATION(pageout,		24,  50,   CAN_SWAP)		\
 	OPERATION(willneed,		8,   15,   CAN_SWAP)		\
-	OPERATION(hugepage,		6,   15,   CAN_THP)		\
-	OPERATION(nohugepage,		4,   8,    CAN_THP)		\
-	OPERATION(collapse,		5,   5,    CAN_COLLAPSE)	\
-	OPERATION(mergeable,		4,   8,    CAN_KSM)		\
-	OPERATION(unmergeable,		4,   8,    CAN_KSM)		\
+	OPERATION(hugepage,		6,   7,    CAN_THP | CHANGES_MAPPINGS) \
+	OPERATION(nohugepage,		4,   4,    CAN_THP | CHANGES_MAPPINGS) \
+	OPERATION(collapse,		5,   2,    CAN_COLLAPSE | CHANGES_MAPPINGS) \
+	OPERATION(mergeable,		4,   4,    CAN_KSM | CHANGES_MAPPINGS) \
+	OPERATION(unmergeable,		4,   4,    CAN_KSM | CHANGES_MAPPINGS) \
 	OPERATION(populate_read,	8,   20,   CAN_ALWAYS)		\
 	OPERATION(populate_write,	8,   20,   CAN_ALWAYS)		\
-	OPERATION(dontdump,		3,   8,    CAN_ALWAYS)		\
-	OPERATION(grow_heap,		12,  50,   CAN_ALWAYS)		\
-	OPERATION(shrink_heap,		10,  40,   CAN_ALWAYS)		\
+	OPERATION(dontdump,		3,   4,    CAN_ALWAYS | CHANGES_MAPPINGS) \
+	OPERATION(grow_heap,		12,  25,   CAN_ALWAYS | CHANGES_MAPPINGS) \
+	OPERATION(shrink_heap,		10,  20,   CAN_ALWAYS | CHANGES_MAPPINGS) \
 	OPERATION(fork,			8,   30,   CAN_ALWAYS)		\
 	OPERATION(fork_and_hold,	6,   20,   CAN_ALWAYS)		\
-	OPERATION(lock,			2,   5,    CAN_ALWAYS)		\
-	OPERATION(unlock,		2,   5,    CAN_ALWAYS)		\
+	OPERATION(lock,			2,   2,    CAN_ALWAYS | CHANGES_MAPPINGS) \
+	OPERATION(unlock,		2,   2,    CAN_ALWAYS | CHANGES_MAPPINGS) \
 	OPERATION(read_into,		14,  50,   CAN_ALWAYS)		\
 	OPERATION(direct_read,		14,  40,   CAN_DIRECT)		\
 	OPERATION(direct_write,		6,   15,   CAN_DIRECT)		\
@@ -142,17 +167,19 @@
 	OPERATION(toggle_thp,		2,   4,    CAN_ROOT | CAN_THP)	\
 	OPERATION(toggle_ksm,		1,   1,    CAN_ROOT | CAN_KSM)	\
 	OPERATION(toggle_mglru,		1,   1,    CAN_ROOT | CAN_MGLRU) \
-	OPERATION(snapshot,		14,  40,   CAN_ALWAYS)		\
-	OPERATION(rearm,		14,  40,   CAN_ALWAYS)		\
-	OPERATION(close_snapshot,	3,   5,    CAN_ALWAYS)		\
-	OPERATION(rollback,		36,  120,  CAN_ALWAYS)		\
-	OPERATION(create,		6,   10,   CAN_ALWAYS)		\
-	OPERATION(close_context,	2,   2,    CAN_ALWAYS)		\
-	OPERATION(renew,		14,  30,   CAN_ALWAYS)		\
-	OPERATION(switch,		26,  80,   CAN_ALWAYS)		\
-	OPERATION(keep,			8,   3,    CAN_KEEP)		\
-	OPERATION(fresh,		8,   6,    CAN_KEEP)		\
-	OPERATION(discard,		8,   6,    CAN_KEEP)
+	OPERATION(bound_kept,		3,   4,    CAN_ROOT)		\
+	OPERATION(snapshot,		7,   20,   CAN_ALWAYS)		\
+	OPERATION(rearm,		7,   20,   CAN_ALWAYS)		\
+	OPERATION(watched,		2,   1,    CAN_WATCH | CHANGES_MAPPINGS) \
+	OPERATION(close_snapshot,	5,   12,   CAN_ALWAYS)		\
+	OPERATION(rollback,		18,  60,   CAN_ALWAYS)		\
+	OPERATION(create,		5,   2,    CAN_ALWAYS)		\
+	OPERATION(close_context,	5,   1,    CAN_ALWAYS)		\
+	OPERATION(renew,		7,   15,   CAN_ALWAYS)		\
+	OPERATION(switch,		13,  40,   CAN_ALWAYS)		\
+	OPERATION(keep,			4,   2,    CAN_KEEP)		\
+	OPERATION(fresh,		4,   3,    CAN_KEEP)		\
+	OPERATION(discard,		4,   3,    CAN_KEEP)
 
 enum operation {
 #define NAME(name, weight, least, can) OP_##name,
@@ -199,6 +226,7 @@ struct snapshot {
 
 struct context {
 	bool exists, entered, has_kept;
+	bool has_closed;		/* A snapshot, which a forked child may still hold. */
 	int fd;				/* In the root context. */
 	int caller;			/* The root context, in this one. */
 	unsigned int born;		/* Number of the operation that made it. */
@@ -208,9 +236,31 @@ struct context {
 	struct point kept;
 };
 
+/*
+ * What one page of a file has been since it was last truncated, which took it out of
+ * all memories: its first word each time; behind that it is as it was, or all zero.
+ */
+struct history {
+	uint32_t truncated;		/* Number of the operation; 0: never. */
+	unsigned int versions;
+	struct {
+		uint32_t number;	/* Of the operation that made it so. */
+		bool original;
+		uint64_t first;
+	} version[VERSIONS];
+};
+
 /* What gate.S saw. */
 struct seen {
 	uint64_t stack, mask, heap;
+};
+
+struct descriptor {
+	int32_t flags;			/* F_GETFD; negative: it is not open. */
+	int32_t mode;			/* F_GETFL */
+	uint64_t device, inode;
+	uint32_t type;			/* st_mode */
+	uint32_t reserved;
 };
 
 struct control {
@@ -229,6 +279,8 @@ struct control {
 	struct seen seen;
 	uint64_t vector[16][2] __attribute__((aligned(256)));
 	uint64_t seen_vector[16][2];
+	struct stat stat __attribute__((aligned(256)));
+	struct descriptor descriptor[DESCRIPTORS] __attribute__((aligned(256)));
 
 	/* What the call at the gate reads and writes. */
 	struct lwc_event event;
@@ -253,11 +305,13 @@ struct control {
 	uint64_t heap_base;
 	uint32_t tried[N_OPERATIONS], done[N_OPERATIONS];
 	struct entry log[LOG];
-	uint32_t refused;		/* Snapshots of what they cannot keep. */
+	uint32_t refused;		/* Snapshots and keeps of what they cannot keep. */
 	uint64_t crash_address, crash_ip;
 
 	/* What is open in the subject. */
-	int device, file, program, direct, pipe[2];
+	int device, file, program, shrinking, shared, direct, pipe[2];
+	/* What the shrinking file's pages have been. */
+	struct history history[SHRINKING_PAGES];
 	size_t program_size;
 	pid_t subject, held[HELD];
 
@@ -287,6 +341,10 @@ _Static_assert(offsetof(struct control, seen_general) == AT_SEEN_GENERAL, "gate.
 _Static_assert(offsetof(struct control, seen) == AT_SEEN, "gate.S");
 _Static_assert(offsetof(struct control, vector) == AT_VECTOR, "gate.S");
 _Static_assert(offsetof(struct control, seen_vector) == AT_SEEN_VECTOR, "gate.S");
+_Static_assert(offsetof(struct control, stat) == AT_STAT, "gate.S");
+_Static_assert(offsetof(struct control, descriptor) == AT_DESCRIPTORS, "gate.S");
+_Static_assert(sizeof(struct descriptor) == DESCRIPTOR_SIZE, "gate.S");
+_Static_assert(DESCRIPTORS >= FIRST_FD + FDS, "all are looked at");
 
 extern const char * const operation_names[N_OPERATIONS];
 
@@ -320,8 +378,9 @@ void machine_toggle(enum operation what, uint64_t value);
 
 /* Events that the kernel counts, for the report. */
 enum counter {
-	SWAPPED_OUT, SWAPPED_IN, HUGE_MADE, HUGE_MAPPINGS_SPLIT, HUGE_SPLIT, MIGRATED, AGED,
-	SAME_MERGED, N_COUNTERS
+	SWAPPED_OUT, SWAPPED_IN, HUGE_MADE, HUGE_MAPPINGS_SPLIT, HUGE_SPLIT, MIGRATED,
+	DEACTIVATED, PAGES_COPIED, PAGES_KEPT, AGED, COMPARES, DUPLICATES, SAME_MERGED,
+	N_COUNTERS
 };
 
 extern const char * const counter_names[N_COUNTERS];
@@ -341,19 +400,16 @@ enum {
 };
 
 /* What is open in a process, but for contexts and snapshots: these are listed apart. */
-#define TABLE_MOST	96
-
 struct table {
 	unsigned int n, contexts, snapshots;
 	struct {
 		int fd;
-		bool close_on_exec;
-		char file[48];
-	} open[TABLE_MOST];
-	int context[TABLE_MOST], snapshot[TABLE_MOST];
+		struct descriptor is;
+	} open[DESCRIPTORS];
+	int context[DESCRIPTORS], snapshot[DESCRIPTORS];
 };
 
-/* table.c */
+/* table.c: of the subject, as it was when it asked last. */
 void table_take(pid_t pid, struct table *t);
 int table_compare(const struct table *t, const struct table *now);
 

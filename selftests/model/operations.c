@@ -7,7 +7,9 @@
  * the module. Nothing here may be allocated, printed or remembered.
  */
 #include <errno.h>
+#include <linux/falloc.h>
 #include <linux/futex.h>
+#include <linux/userfaultfd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -384,10 +386,67 @@ static long do_map_program(void)
 		   below(C->program_size / PAGE_SIZE - 8));
 }
 
+static long do_map_shrinking(void)
+{
+	/* Never by two mappings in a row, or those that move would not stay in the file. */
+	return map(anywhere(SHRINKING_PAGES), some_protection(), MAP_PRIVATE, C->shrinking, 0);
+}
+
+static void add_version(unsigned int page, uint64_t first)
+{
+	struct history *h = &C->history[page];
+
+	h->version[h->versions].number = C->number;
+	h->version[h->versions].original = false;
+	h->version[h->versions++].first = first;
+}
+
+/*
+ * A page that is behind the end of its file is taken out of everyone's memory, private
+ * or not; then the file is as long as it was, and has zeroes there.
+ */
+static long do_truncate(void)
+{
+	unsigned int i, page = below(SHRINKING_PAGES);
+
+	if (ftruncate(C->shrinking, page * PAGE_SIZE) ||
+	    ftruncate(C->shrinking, SHRINKING_PAGES * PAGE_SIZE))
+		return -errno;
+	for (i = page; i < SHRINKING_PAGES; i++) {
+		C->history[i].versions = 0;
+		add_version(i, 0);
+		C->history[i].truncated = C->number;
+	}
+	return 0;
+}
+
+/* Private pages stay what they are. */
+static long do_punch_hole(void)
+{
+	unsigned int page = below(SHRINKING_PAGES), n = 1 + below(SHRINKING_PAGES - page), i;
+	uint64_t value = stamp();
+
+	for (i = page; i < page + n; i++)
+		if (C->history[i].versions + 2 > VERSIONS)
+			return -ENOSPC;
+	if (fallocate(C->shrinking, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      page * PAGE_SIZE, n * PAGE_SIZE))
+		return -errno;
+	for (i = page; i < page + n; i++)
+		add_version(i, 0);
+	if (chance(50)) {
+		if (pwrite(C->shrinking, &value, 8, page * PAGE_SIZE) != 8)
+			return -errno;
+		add_version(page, value);
+	}
+	return 0;
+}
+
+/* Of a file that nobody maps privately: what is written to it is no private page's. */
 static long do_map_shared(void)
 {
 	if (chance(50))
-		return map(anywhere(8), PROT_READ | PROT_WRITE, MAP_SHARED, C->file, below(16));
+		return map(anywhere(8), PROT_READ | PROT_WRITE, MAP_SHARED, C->shared, below(16));
 	return map(anywhere(8), some_protection(), MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 }
 
@@ -799,6 +858,11 @@ static long do_toggle_mglru(void)
 	return ask_poker(OP_toggle_mglru, 0);
 }
 
+static long do_bound_kept(void)
+{
+	return ask_poker(OP_bound_kept, 0);
+}
+
 static long do_descriptor(void)
 {
 	int fd = FIRST_FD + below(FDS), made;
@@ -840,9 +904,36 @@ static long do_signal_mask(void)
 	return result_of(syscall(SYS_rt_sigprocmask, SIG_SETMASK, &set, NULL, 8));
 }
 
+/* Has a range watched, as no snapshot may keep it. */
+static bool watch(void)
+{
+	struct range r = some(SLOT_MAPPED | SLOT_TOUCHED, SLOT_SHARED | SLOT_FILE);
+	struct uffdio_api api = { .api = UFFD_API };
+	/* Pages that are there are watched for writes alone: nobody waits for one. */
+	struct uffdio_register range = {
+		.range = { .start = address_of(r.slot), .len = size_of(r) },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+
+	if (fd < 0)
+		return false;
+	if (dup3(fd, FD_WATCHER, O_CLOEXEC) != FD_WATCHER) {
+		close(fd);
+		return false;
+	}
+	close(fd);
+	if (!ioctl(FD_WATCHER, UFFDIO_API, &api) && !ioctl(FD_WATCHER, UFFDIO_REGISTER, &range))
+		return true;
+	close(FD_WATCHER);
+	return false;
+}
+
 /* What a snapshot may refuse to keep: away with it. */
 static void be_ordinary(void)
 {
+	if (C->gate == OP_watched)
+		close(FD_WATCHER);
 	munlockall();
 	madvise((void *)WINDOW, SLOTS * PAGE_SIZE, MADV_DOFORK);
 }
@@ -935,7 +1026,7 @@ static unsigned int some_context(bool exists, bool kept)
 		unsigned int n = 1 + (first + i) % (CONTEXTS - 1);
 		const struct context *c = &C->context[n];
 
-		if (c->exists == exists && (!kept || (c->has_kept && !c->snapshots)))
+		if (c->exists == exists && (!kept || (c->has_kept && !c->snapshots && !c->has_closed)))
 			return n;
 	}
 	return 0;
@@ -961,6 +1052,11 @@ static bool through_gate(enum operation what)
 			return false;
 		n = below(here->snapshots);
 		take_snapshot(what, here->snapshot[n].fd, n);
+		return true;
+	case OP_watched:
+		if (!watch())
+			return false;
+		take_snapshot(what, -1, 0);
 		return true;
 	case OP_rollback:
 		if (!here->snapshots)
@@ -989,7 +1085,7 @@ static bool through_gate(enum operation what)
 			switch_to(what, n, C->context[n].fd, LWC_FRESH);
 		return n;
 	case OP_discard:
-		if (!C->where || !here->has_kept || here->snapshots)
+		if (!C->where || !here->has_kept || here->snapshots || here->has_closed)
 			return false;
 		switch_to(what, 0, here->caller, LWC_DISCARD);
 		return true;
@@ -1021,7 +1117,9 @@ static long (* const functions[])(void) = {
 	[OP_write_data] = do_write_data, [OP_write_heap] = do_write_heap,
 	[OP_write_stack] = do_write_stack, [OP_map_anonymous] = do_map_anonymous,
 	[OP_map_huge] = do_map_huge, [OP_map_file] = do_map_file,
-	[OP_map_program] = do_map_program, [OP_map_shared] = do_map_shared,
+	[OP_map_program] = do_map_program, [OP_map_shrinking] = do_map_shrinking,
+	[OP_truncate] = do_truncate, [OP_punch_hole] = do_punch_hole,
+	[OP_map_shared] = do_map_shared,
 	[OP_unmap] = do_unmap, [OP_protect] = do_protect, [OP_resize] = do_resize,
 	[OP_move] = do_move, [OP_move_content] = do_move_content,
 	[OP_dontneed] = do_dontneed, [OP_free] = do_free, [OP_wipeonfork] = do_wipeonfork,
@@ -1039,8 +1137,14 @@ static long (* const functions[])(void) = {
 	[OP_descriptor] = do_descriptor, [OP_signal_mask] = do_signal_mask,
 	[OP_compact] = do_compact, [OP_drop_caches] = do_drop_caches,
 	[OP_reclaim] = do_reclaim, [OP_toggle_thp] = do_toggle_thp, [OP_toggle_ksm] = do_toggle_ksm,
-	[OP_toggle_mglru] = do_toggle_mglru,
+	[OP_toggle_mglru] = do_toggle_mglru, [OP_bound_kept] = do_bound_kept,
 };
+
+/* Every other stretch of operations leaves the mappings alone. */
+static bool is_calm(void)
+{
+	return C->number / CALM_LENGTH % 2;
+}
 
 static enum operation choose(void)
 {
@@ -1076,7 +1180,8 @@ static void step(void)
 {
 	enum operation what = choose();
 
-	if ((C->can & table[what].can) != table[what].can)
+	if ((C->can & table[what].can) != table[what].can ||
+	    (is_calm() && table[what].can & CHANGES_MAPPINGS))
 		return;
 	C->log[C->number % LOG] = (struct entry){
 		.number = C->number, .operation = what, .context = C->where,

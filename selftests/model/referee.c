@@ -19,6 +19,8 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,13 +29,6 @@
 
 /* A subject that says nothing for so long has stopped; a debug kernel is slow. */
 #define PATIENCE	300
-
-/* Numbers that the module's descriptors do not get, as they are taken. */
-#define FD_DEVICE	80
-#define FD_FILE		81
-#define FD_PROGRAM	82
-#define FD_DIRECT	83
-#define FD_PIPE		84
 
 static pid_t subject, poker;
 static uint64_t dice;
@@ -172,6 +167,23 @@ static void shuffle(void)
 		machine_toggle(OP_compact, 0);
 }
 
+/*
+ * Subject and referee are on one processor, as they wait for each other; now and then
+ * both go to another one.
+ */
+static void move_to_processor(unsigned int processor)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(processor, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) ||
+	    sched_setaffinity(subject, sizeof(set), &set)) {
+		perror("# model: processor");
+		abort();
+	}
+}
+
 static void drop(struct point *p)
 {
 	if (p->image >= 0)
@@ -219,6 +231,7 @@ static int close_one(void)
 		s = take_out(here, C->chosen);
 		r = call(SYS_close, s.fd, 0, 0);
 		drop(&s.point);
+		here->has_closed = true;
 	}
 	if (r)
 		printf("# model: close: %s\n", strerror(-r));
@@ -232,12 +245,15 @@ static int before(void)
 	gates++;
 	C->tried[C->gate]++;
 	new_pattern();
+	if (!below(16))
+		move_to_processor(below(get_nprocs()));
 	pending.image = -1;
 	switch (C->gate) {
 	case OP_close_snapshot:
 	case OP_close_context:
 		return close_one();
 	case OP_snapshot:
+	case OP_watched:
 	case OP_rearm:
 		bad = take_point(ROLLED_BACK);
 		break;
@@ -392,6 +408,7 @@ static int after_create(void)
 		c->has_kept = C->call.create.flags & LWC_KEEP;
 	} else {
 		forget_snapshots(c, 0);
+		c->has_closed = false;
 		drop(&c->left);
 		if (c->has_kept)
 			drop(&c->kept);
@@ -453,12 +470,25 @@ static int after(void)
 	e->result = C->result;
 	e->address = C->chosen;
 	e->size = 0;
+	if (C->gate == OP_watched) {
+		if (wrong("result of a snapshot of what is watched", -EOPNOTSUPP, C->result) ||
+		    differs(&pending, AS_LEFT))
+			return -1;
+		drop(&pending);
+		C->done[C->gate]++;
+		return 0;
+	}
 	if (C->result == -EOPNOTSUPP && (C->gate == OP_snapshot || C->gate == OP_rearm) &&
 	    image_is_special(pending.image)) {
 		C->refused++;
 		if (differs(&pending, AS_LEFT))
 			return -1;
 		drop(&pending);
+		return 0;
+	}
+	if (C->result == -EOPNOTSUPP && C->gate == OP_keep &&
+	    image_is_special(C->context[C->chosen].left.image)) {
+		C->refused++;
 		return 0;
 	}
 	if (C->result < 0) {
@@ -524,6 +554,15 @@ static void say_log(const char *title, uint64_t page, unsigned int most)
 			say_entry(&C->log[i % LOG]);
 }
 
+/* As qemu/vm knows it. */
+static const char *kernel(void)
+{
+	static struct utsname name;
+
+	uname(&name);
+	return strstr(name.release, "debug") ? "debug" : name.release;
+}
+
 static void say_failure(void)
 {
 	printf("# model: seed %" PRIu64 ", operation %u (%s), in context %u\n", C->seed, C->number,
@@ -533,8 +572,10 @@ static void say_failure(void)
 			different & -PAGE_SIZE, 80);
 	say_log("the last operations:", 0, 25);
 	/* What a user may not do is never chosen, so the operations are others. */
-	printf("# replay, as %s: build/selftests/model %" PRIu64 " %u\n",
-	       C->can & CAN_ROOT ? "root" : "a user", C->seed, C->operations);
+	printf("# replay: qemu/vm run --kernel %s -- sh -c '%sbuild/selftests/model %" PRIu64 " %u'\n",
+	       kernel(), C->can & CAN_ROOT ? "" :
+	       "setpriv --reuid 65534 --regid 65534 --groups $(stat -c %g /dev/lwc) --inh-caps=-all ",
+	       C->seed, C->operations);
 }
 
 static int judge_end(int status)
@@ -593,6 +634,19 @@ static int too_little(const long counted[N_COUNTERS])
 		       C->seed, operation_names[i], C->done[i], C->tried[i], least);
 		bad = -1;
 	}
+	/* All address spaces are made equal in one of these ways. */
+	if (C->number >= 4000 && (counted[PAGES_COPIED] < C->number / 20 ||
+				  counted[COMPARES] < 10 || counted[DUPLICATES] < 10)) {
+		printf("# model: only %ld pages were copied, with %ld compares and %ld duplicates\n",
+		       counted[PAGES_COPIED], counted[COMPARES], counted[DUPLICATES]);
+		bad = -1;
+	}
+	if (C->can & CAN_ROOT && C->number >= 4000 && (counted[PAGES_KEPT] < C->number / 20 ||
+						       counted[AGED] < 4)) {
+		printf("# model: only %ld pages were kept, and aged %ld times\n",
+		       counted[PAGES_KEPT], counted[AGED]);
+		bad = -1;
+	}
 	if (C->can & CAN_SWAP && shown.swapped < C->number / 20) {
 		printf("# model: only %lu pages were found swapped\n", shown.swapped);
 		bad = -1;
@@ -610,7 +664,7 @@ static void say_statistics(const long counted[N_COUNTERS], double time)
 {
 	unsigned int i;
 
-	printf("#: seed %" PRIu64 ": %u operations in %.0f s, %lu gates, %lu looks, %lu witnesses, %u snapshots refused\n",
+	printf("#: seed %" PRIu64 ": %u operations in %.0f s, %lu gates, %lu looks, %lu witnesses, %u snapshots and keeps refused\n",
 	       C->seed, C->number, time, gates, looks, witnesses, C->refused);
 	printf("#: pages: %lu compared, %lu the same frame, %lu copied, %lu found swapped; most at once: %lu pages, %lu areas\n",
 	       shown.compared, shown.same_frame, shown.pages, shown.swapped, shown.most_pages,
@@ -653,6 +707,21 @@ static void open_files(void)
 			page[j] = 0xf11e0000 + i * 512 + j;
 		if (write(C->file, page, PAGE_SIZE) != PAGE_SIZE)
 			exit(1);
+	}
+	C->shared = memfd_create("shared", MFD_CLOEXEC);
+	move_to(&C->shared, FD_SHARED);
+	C->shrinking = memfd_create("shrinking", MFD_CLOEXEC);
+	move_to(&C->shrinking, FD_SHRINKING);
+	if (ftruncate(C->shared, 64 * PAGE_SIZE))
+		exit(1);
+	for (i = 0; i < SHRINKING_PAGES; i++) {
+		for (j = 0; j < PAGE_SIZE / 8; j++)
+			page[j] = 0x5417000 + i * 512 + j;
+		if (write(C->shrinking, page, PAGE_SIZE) != PAGE_SIZE)
+			exit(1);
+		C->history[i].versions = 1;
+		C->history[i].version[0].original = true;
+		C->history[i].version[0].first = page[0];
 	}
 	C->program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	move_to(&C->program, FD_PROGRAM);
@@ -709,6 +778,7 @@ int referee_run(void)
 	machine_counters(first);
 	poker = start(poker_run);
 	subject = start(subject_start);
+	move_to_processor(0);
 	bad = watch();
 	if (bad)
 		say_failure();

@@ -3,64 +3,60 @@
  * table.c - which files a process has open, and whether that is what is expected.
  * Offsets are not looked at: they belong to the open file, and are not rolled back.
  */
-#include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "model.h"
 
-static bool closes_on_exec(pid_t pid, int fd)
+/* Files of no file system have one inode for all, and are known by name. */
+static void read_name(pid_t pid, int fd, char *name, size_t size)
 {
-	char path[64], text[512] = "", *flags;
-	int info;
+	char path[64];
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", pid, fd);
-	info = open(path, O_RDONLY | O_CLOEXEC);
-	n = info < 0 ? -1 : read(info, text, sizeof(text) - 1);
-	if (info >= 0)
-		close(info);
-	flags = n > 0 ? strstr(text, "flags:") : NULL;
-	if (!flags) {
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
+	n = readlink(path, name, size - 1);
+	if (n < 0) {
 		fprintf(stderr, "# model: %s cannot be read\n", path);
 		abort();
 	}
-	return strtoul(flags + 6, NULL, 8) & O_CLOEXEC;
+	name[n] = 0;
 }
 
-/* Numbers are looked at one by one: that is less than to list them. */
 void table_take(pid_t pid, struct table *t)
 {
-	char path[64], file[256];
+	char name[64];
 	int fd;
 
 	t->n = 0;
 	t->contexts = 0;
 	t->snapshots = 0;
-	for (fd = 0; fd < FIRST_FD + FDS; fd++) {
-		ssize_t n;
+	for (fd = 0; fd < DESCRIPTORS; fd++) {
+		const struct descriptor *d = &C->descriptor[fd];
 
-		snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
-		n = readlink(path, file, sizeof(file) - 1);
-		if (n < 0)
+		if (d->flags < 0)
 			continue;
-		file[n] = 0;
-		if (!strcmp(file, "anon_inode:[lwc]")) {
+		name[0] = 0;
+		if (!(d->type & S_IFMT))
+			read_name(pid, fd, name, sizeof(name));
+		if (!strcmp(name, "anon_inode:[lwc]")) {
 			t->context[t->contexts++] = fd;
-		} else if (!strcmp(file, "anon_inode:[lwc-snapshot]")) {
+		} else if (!strcmp(name, "anon_inode:[lwc-snapshot]")) {
 			t->snapshot[t->snapshots++] = fd;
 		} else {
 			t->open[t->n].fd = fd;
-			t->open[t->n].close_on_exec = closes_on_exec(pid, fd);
-			snprintf(t->open[t->n].file, sizeof(t->open[t->n].file), "%.47s", file);
-			t->n++;
+			t->open[t->n++].is = *d;
 		}
-		if (t->n == TABLE_MOST || t->contexts == TABLE_MOST || t->snapshots == TABLE_MOST)
-			abort();
 	}
+}
+
+static void say_descriptor(const char *what, int fd, const struct descriptor *d)
+{
+	printf("#   %s %d %" PRIx64 ":%" PRIx64 " type %o mode %o%s\n", what, fd, d->device,
+	       d->inode, d->type, d->mode, d->flags ? " close-on-exec" : "");
 }
 
 int table_compare(const struct table *t, const struct table *now)
@@ -69,16 +65,13 @@ int table_compare(const struct table *t, const struct table *now)
 
 	for (i = 0; i < t->n || i < now->n; i++) {
 		if (i < t->n && i < now->n && t->open[i].fd == now->open[i].fd &&
-		    t->open[i].close_on_exec == now->open[i].close_on_exec &&
-		    !strcmp(t->open[i].file, now->open[i].file))
+		    !memcmp(&t->open[i].is, &now->open[i].is, sizeof(now->open[i].is)))
 			continue;
 		printf("# model: the descriptors differ\n");
 		if (i < t->n)
-			printf("#   expected %d %s%s\n", t->open[i].fd, t->open[i].file,
-			       t->open[i].close_on_exec ? " close-on-exec" : "");
+			say_descriptor("expected", t->open[i].fd, &t->open[i].is);
 		if (i < now->n)
-			printf("#   found    %d %s%s\n", now->open[i].fd, now->open[i].file,
-			       now->open[i].close_on_exec ? " close-on-exec" : "");
+			say_descriptor("found   ", now->open[i].fd, &now->open[i].is);
 		return -1;
 	}
 	return 0;
