@@ -344,7 +344,7 @@ _Static_assert(offsetof(struct control, seen_vector) == AT_SEEN_VECTOR, "gate.S"
 _Static_assert(offsetof(struct control, stat) == AT_STAT, "gate.S");
 _Static_assert(offsetof(struct control, descriptor) == AT_DESCRIPTORS, "gate.S");
 _Static_assert(sizeof(struct descriptor) == DESCRIPTOR_SIZE, "gate.S");
-_Static_assert(DESCRIPTORS >= FIRST_FD + FDS, "all are looked at");
+_Static_assert(FIRST_FD + FDS <= DESCRIPTORS, "all are looked at");
 
 extern const char * const operation_names[N_OPERATIONS];
 
