@@ -60,7 +60,7 @@ if ! "$LWC_NGINX" -p "$LWC_DIR" -c "$LWC_DIR/nginx.conf"; then
 fi
 
 if [ $# = 0 ]; then
-	set -- same forget hazards crash deadline hostile life config
+	set -- same protocols forget hazards crash deadline hostile life config
 fi
 
 failed=0
