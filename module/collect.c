@@ -14,6 +14,7 @@
  */
 #include <linux/fs.h>
 
+#include "broken.h"
 #include "collect.h"
 #include "context.h"
 #include "files.h"
@@ -83,7 +84,7 @@ void lwc_collect(struct lwc_process *process, struct list_head *doomed)
 		context->reached = context->outside > 0 || !is_parked(context);
 	spread(process);
 	list_for_each_entry_safe(context, next, &process->contexts, of_process) {
-		if (!context->reached)
+		if (!context->reached && !lwc_broken(RINGS_STAY))
 			lwc_context_doom(context, doomed);
 	}
 }

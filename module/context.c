@@ -25,6 +25,7 @@
 #include "pair.h"
 #include "place.h"
 #include "process.h"
+#include "ranges.h"
 #include "snapshot.h"
 #include "stats.h"
 #include "sync.h"
@@ -555,6 +556,7 @@ static void context_bury(struct lwc_context *context)
 	if (context->creator)
 		lwc_context_put(context->creator);
 	lwc_specs_free(context->specs);
+	lwc_ranges_put(context->grants);
 	lwc_context_put(context);
 }
 
@@ -587,6 +589,7 @@ static int descriptor_release(struct inode *inode, struct file *file)
 	mutex_unlock(&process->lock);
 	lwc_context_bury(&doomed);
 	lwc_context_put(context);
+	lwc_ranges_put(descriptor->ranges);
 	kfree(descriptor);
 	return 0;
 }
@@ -767,6 +770,10 @@ int lwc_descriptor_for_caller(struct lwc_context *table, struct lwc_context *cal
 		return PTR_ERR(file);
 	descriptor = file->private_data;
 	descriptor->for_caller = true;
+	if (table->grants && table->creator == caller) {
+		descriptor->rights |= LWC_MAY_OVERLAY;
+		descriptor->ranges = lwc_ranges_get(table->grants);
+	}
 	descriptor->for_fresh = table->frozen;
 	fd = reuse_number(table, file);
 	if (fd == -ENOENT)

@@ -43,6 +43,7 @@
 struct lwc_pair;
 struct lwc_place;
 struct lwc_process;
+struct lwc_ranges;
 struct lwc_snapshot;
 struct lwc_specs;
 struct lwc_thread;
@@ -77,6 +78,7 @@ struct lwc_thread;
  * @fs: working directory, root, umask
  * @powers: credentials and the like, while no thread is inside
  * @specs: what it was made with
+ * @grants: what it may overlay from @creator; NULL: nothing
  * @creator: the context it was made in, with a reference; NULL: root
  * @creator_thread: serial number of who made it
  * @places: of all threads
@@ -111,6 +113,7 @@ struct lwc_context {
 	struct fs_struct *fs;
 	struct lwc_powers powers;
 	struct lwc_specs *specs;
+	struct lwc_ranges *grants;
 	struct lwc_context *creator;
 	u64 creator_thread;
 	struct list_head places;
@@ -128,6 +131,7 @@ struct lwc_context {
  * struct lwc_descriptor - what an open file of ours stands for
  * @context: which context, with a reference
  * @rights: LWC_MAY_*
+ * @ranges: what LWC_MAY_OVERLAY is for; NULL: everything
  * @weak: does not keep @context alive
  * @for_caller: made for a target to learn who called
  * @for_fresh: the same, in the record of the target's kept state
@@ -140,6 +144,7 @@ struct lwc_context {
 struct lwc_descriptor {
 	struct lwc_context *context;
 	unsigned int rights;
+	struct lwc_ranges *ranges;
 	bool weak;
 	bool for_caller;
 	bool for_fresh;
@@ -370,8 +375,8 @@ int lwc_descriptor_number(struct lwc_context *table, struct lwc_context *context
  * @table: the context that control goes to
  * @caller: the context that it comes from
  *
- * One that lives there already, or a weak one which may only switch, the same
- * number for the same pair. The process's lock is held.
+ * One that lives there already, or a weak one which may only switch, and overlay what
+ * its creator has granted @table, the same number for the same pair. The process's lock is held.
  *
  * Return: the descriptor or -EMFILE, -ENOMEM.
  */

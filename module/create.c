@@ -18,6 +18,7 @@
 #include "place.h"
 #include "private.h"
 #include "process.h"
+#include "ranges.h"
 #include "snapshot.h"
 #include "stats.h"
 #include "switch.h"
@@ -33,8 +34,8 @@ static void set_out(struct lwc_place *place, struct lwc_event __user *event)
 
 /* With the process's lock held. Return: the descriptor or an error. */
 static int create_locked(struct lwc_process *process, struct lwc_specs **specs,
-			 unsigned int flags, struct lwc_event __user *event,
-			 struct list_head *doomed)
+			 struct lwc_ranges **grants, unsigned int flags,
+			 struct lwc_event __user *event, struct list_head *doomed)
 {
 	struct lwc_context *context;
 	struct lwc_thread *thread;
@@ -53,6 +54,8 @@ static int create_locked(struct lwc_process *process, struct lwc_specs **specs,
 		return PTR_ERR(context);
 	context->specs = *specs;
 	*specs = NULL;
+	context->grants = *grants;
+	*grants = NULL;
 	context->creator = thread->context;
 	lwc_context_get(context->creator);
 	context->creator_thread = thread->serial;
@@ -99,13 +102,14 @@ long lwc_create(const struct lwc_create_args *args)
 	struct lwc_event __user *to = u64_to_user_ptr(args->event);
 	struct lwc_event event = { .caller = -1, .reason = LWC_EV_CREATED };
 	struct lwc_process *process;
+	struct lwc_ranges *grants;
 	struct lwc_specs *specs;
 	LIST_HEAD(doomed);
 	int err;
 
 	if (args->reserved || (args->flags & ~LWC_CREATE_FLAGS))
 		return -EINVAL;
-	specs = lwc_specs_read(args->specs, args->n_specs);
+	specs = lwc_specs_read(args->specs, args->n_specs, LWC_FOR_CREATE);
 	if (IS_ERR(specs))
 		return PTR_ERR(specs);
 	err = -EOPNOTSUPP;
@@ -116,14 +120,19 @@ long lwc_create(const struct lwc_create_args *args)
 	err = lwc_event_probe(to);
 	if (err)
 		goto free_specs;
+	grants = lwc_ranges_granted(specs);
+	err = PTR_ERR_OR_ZERO(grants);
+	if (err)
+		goto free_specs;
 	err = -ENOMEM;
 	process = lwc_process_current(true);
 	if (!process)
-		goto free_specs;
+		goto put_grants;
 	err = lwc_process_lock(process, LWC_EXCLUDE_NOBODY);
 	if (err)
 		goto put_process;
-	event.created = create_locked(process, &specs, args->flags, to, &doomed);
+	event.created = create_locked(process, &specs, &grants, args->flags, to,
+				      &doomed);
 	lwc_process_unlock(process);
 	lwc_context_bury(&doomed);
 	err = min(event.created, 0);
@@ -131,6 +140,8 @@ long lwc_create(const struct lwc_create_args *args)
 		lwc_event_deliver(to, &event);
 put_process:
 	lwc_process_put(process);
+put_grants:
+	lwc_ranges_put(grants);
 free_specs:
 	lwc_specs_free(specs);
 	return err;
@@ -307,30 +318,50 @@ put_process:
 	return fd;
 }
 
+/* With the process's lock held. @listed: NULL: ranges stay what they are. */
+static int restrict_locked(struct lwc_descriptor *descriptor, unsigned int rights,
+			   struct lwc_ranges *listed)
+{
+	struct lwc_ranges *left;
+
+	if (!descriptor->context->alive)
+		return -ESRCH;
+	if (!(descriptor->rights & LWC_MAY_RESTRICT))
+		return -EPERM;
+	if (listed) {
+		left = lwc_ranges_meet(descriptor->ranges, listed);
+		if (IS_ERR(left))
+			return PTR_ERR(left);
+		lwc_ranges_put(descriptor->ranges);
+		descriptor->ranges = left;
+	}
+	WRITE_ONCE(descriptor->rights, descriptor->rights & rights);
+	return 0;
+}
+
 long lwc_restrict(struct lwc_descriptor *descriptor, const struct lwc_restrict_args *args)
 {
 	struct lwc_process *process = descriptor->context->process;
+	struct lwc_ranges *listed = NULL;
 	struct lwc_specs *specs;
 	int err;
 
 	if (args->reserved || (args->rights & ~LWC_ALL_RIGHTS) || descriptor->context->snapshot)
 		return -EINVAL;
-	specs = lwc_specs_read(args->specs, args->n_specs);
+	specs = lwc_specs_read(args->specs, args->n_specs, LWC_FOR_RESTRICT);
 	if (IS_ERR(specs))
 		return PTR_ERR(specs);
+	if (specs)
+		listed = lwc_ranges_listed(specs);
 	lwc_specs_free(specs);
+	if (IS_ERR(listed))
+		return PTR_ERR(listed);
 	err = lwc_process_lock(process, LWC_EXCLUDE_NOBODY);
 	if (err)
-		return err;
-	err = 0;
-	if (!descriptor->context->alive)
-		err = -ESRCH;
-	else if (!(descriptor->rights & LWC_MAY_RESTRICT))
-		err = -EPERM;
-	else if (args->n_specs)
-		err = -EOPNOTSUPP;
-	else
-		WRITE_ONCE(descriptor->rights, descriptor->rights & args->rights);
+		goto put_ranges;
+	err = restrict_locked(descriptor, args->rights, listed);
 	lwc_process_unlock(process);
+put_ranges:
+	lwc_ranges_put(listed);
 	return err;
 }

@@ -18,6 +18,7 @@
 #include "mm.h"
 #include "place.h"
 #include "process.h"
+#include "ranges.h"
 #include "switch.h"
 
 /* A thread that ends inside still runs on its own. */
@@ -132,6 +133,10 @@ int lwc_kept_make(struct lwc_context *context)
 	context->kept = lwc_context_record(context->process);
 	if (!context->kept)
 		return -ENOMEM;
+	/* Who calls with LWC_FRESH is named in the record's table first. */
+	context->kept->creator = context->creator;
+	lwc_context_get(context->creator);
+	context->kept->grants = lwc_ranges_get(context->grants);
 	err = lwc_context_fill(context->kept, context, NULL, NULL);
 	if (err)
 		return err;

@@ -34,12 +34,13 @@ static u64 type_end(unsigned int type)
 	}
 }
 
-static int check_files(const struct lwc_spec *spec)
+static int check_files(const struct lwc_spec *spec, enum lwc_purpose purpose)
 {
 	switch (spec->mode) {
 	case LWC_COW:
+		return 0;
 	case LWC_UNMAP:
-		return spec->flags & LWC_GRANT ? -EOPNOTSUPP : 0;
+		return purpose == LWC_FOR_OVERLAY ? -EINVAL : 0;
 	case LWC_SHARE:
 		return is_whole(spec) ? -EOPNOTSUPP : -EINVAL;
 	default:
@@ -47,15 +48,36 @@ static int check_files(const struct lwc_spec *spec)
 	}
 }
 
-static int check_memory(const struct lwc_spec *spec)
+static int check_memory(const struct lwc_spec *spec, enum lwc_purpose purpose)
 {
 	if (!is_whole(spec) && !PAGE_ALIGNED(spec->from | spec->to))
 		return -EINVAL;
-	return spec->flags & LWC_GRANT ? -EOPNOTSUPP : 0;
+	return spec->mode == LWC_UNMAP && purpose == LWC_FOR_OVERLAY ? -EINVAL : 0;
+}
+
+static int check_creds(const struct lwc_spec *spec, enum lwc_purpose purpose)
+{
+	if (spec->mode != LWC_COW && spec->mode != LWC_SHARE)
+		return -EINVAL;
+	return spec->mode == LWC_SHARE || purpose != LWC_FOR_CREATE ? -EOPNOTSUPP : 0;
+}
+
+static int check_syscalls(const struct lwc_spec *spec, enum lwc_purpose purpose)
+{
+	/* What is refused is nothing that another could take over. */
+	if (purpose != LWC_FOR_CREATE)
+		return -EINVAL;
+	return spec->mode == LWC_UNMAP || spec->mode == LWC_SHARE ? -EOPNOTSUPP : -EINVAL;
+}
+
+static bool may_be_granted(const struct lwc_spec *spec, enum lwc_purpose purpose)
+{
+	return purpose == LWC_FOR_CREATE &&
+	       (spec->type == LWC_FILES || spec->type == LWC_MEMORY);
 }
 
 /* Return: 0, -EINVAL for one that never works, -EOPNOTSUPP for one that will. */
-static int check(const struct lwc_spec *spec)
+static int check(const struct lwc_spec *spec, enum lwc_purpose purpose)
 {
 	if (spec->mode < LWC_COW || spec->mode > LWC_UNMAP)
 		return -EINVAL;
@@ -63,37 +85,33 @@ static int check(const struct lwc_spec *spec)
 		return -EINVAL;
 	if ((spec->flags & LWC_INHERIT) && spec->type != LWC_FILES)
 		return -EINVAL;
-	if ((spec->flags & LWC_GRANT) && spec->type != LWC_FILES && spec->type != LWC_MEMORY)
+	if ((spec->flags & LWC_GRANT) && !may_be_granted(spec, purpose))
 		return -EINVAL;
 	if (!is_whole(spec) && (spec->from >= spec->to || spec->to > type_end(spec->type)))
 		return -EINVAL;
 
 	switch (spec->type) {
 	case LWC_MEMORY:
-		return check_memory(spec);
+		return check_memory(spec, purpose);
 	case LWC_FILES:
-		return check_files(spec);
+		return check_files(spec, purpose);
 	case LWC_CREDS:
-		if (spec->mode == LWC_COW)
-			return 0;
-		return spec->mode == LWC_SHARE ? -EOPNOTSUPP : -EINVAL;
+		return check_creds(spec, purpose);
 	case LWC_SYSCALLS:
-		if (spec->mode == LWC_UNMAP || spec->mode == LWC_SHARE)
-			return -EOPNOTSUPP;
-		return -EINVAL;
+		return check_syscalls(spec, purpose);
 	default:
 		return -EINVAL;
 	}
 }
 
-static int check_all(const struct lwc_specs *specs)
+static int check_all(const struct lwc_specs *specs, enum lwc_purpose purpose)
 {
 	unsigned int i;
 	int err = 0;
 
 	/* A bad spec is bad whatever stands before it. */
 	for (i = 0; i < specs->n; i++) {
-		const int this = check(&specs->list[i]);
+		const int this = check(&specs->list[i], purpose);
 
 		if (this == -EINVAL)
 			return this;
@@ -124,7 +142,7 @@ static int note_all_memory(struct lwc_specs *specs)
 	return err;
 }
 
-struct lwc_specs *lwc_specs_read(u64 user_specs, unsigned int n)
+struct lwc_specs *lwc_specs_read(u64 user_specs, unsigned int n, enum lwc_purpose purpose)
 {
 	struct lwc_specs *specs;
 	int err;
@@ -141,7 +159,7 @@ struct lwc_specs *lwc_specs_read(u64 user_specs, unsigned int n)
 	err = -EFAULT;
 	if (!copy_from_user(specs->list, u64_to_user_ptr(user_specs),
 			    array_size(n, sizeof(specs->list[0]))))
-		err = check_all(specs) ?: note_all_memory(specs);
+		err = check_all(specs, purpose) ?: note_all_memory(specs);
 	if (err) {
 		lwc_specs_free(specs);
 		return ERR_PTR(err);

@@ -29,15 +29,25 @@ struct lwc_specs {
 				 BIT_ULL(LWC_READ) | BIT_ULL(LWC_UNMAP))
 
 /**
+ * enum lwc_purpose - what a list is for
+ */
+enum lwc_purpose {
+	LWC_FOR_CREATE,
+	LWC_FOR_OVERLAY,
+	LWC_FOR_RESTRICT,
+};
+
+/**
  * lwc_specs_read() - copy a list from user space and check it
  * @specs: address of an array of struct lwc_spec
  * @n: its length
+ * @purpose: the call that it was given to
  *
  * Return: the list (NULL for none), or ERR_PTR(): -E2BIG (more than
  * LWC_MAX_SPECS), -EFAULT, -ENOMEM, -EINVAL (a bad one), -EOPNOTSUPP (a good
  * one that does not work yet).
  */
-struct lwc_specs *lwc_specs_read(u64 specs, unsigned int n);
+struct lwc_specs *lwc_specs_read(u64 specs, unsigned int n, enum lwc_purpose purpose);
 
 void lwc_specs_free(struct lwc_specs *specs);
 

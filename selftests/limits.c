@@ -111,6 +111,65 @@ LWC_TEST(rings_make_room)
 	EXPECT_EQ(0, status);
 }
 
+/* One ring of two contexts that only hold each other. */
+static void make_ring(struct __test_metadata *_metadata, const int *pair)
+{
+	int a, b;
+
+	CONTEXT(a) {
+		in.reply = take_descriptor(pair[1]);
+	}
+	ASSERT_LE(0, a);
+	CONTEXT(b) {
+		in.reply = take_descriptor(pair[1]);
+	}
+	ASSERT_LE(0, b);
+	ASSERT_EQ(0, send_descriptor(pair[0], b));
+	EXPECT_LE(3, (int)CALL(a, 0));
+	ASSERT_EQ(0, send_descriptor(pair[0], a));
+	EXPECT_LE(3, (int)CALL(b, 0));
+	lwc_close(a);
+	lwc_close(b);
+}
+
+/* A thousand of them: all gone each time that the limit is met, and none that is in use. */
+LWC_TEST(a_thousand_rings)
+{
+	long before = counter("contexts"), max = parameter("max_contexts");
+	int status;
+
+	IN_CHILD(status) {
+		long now, last = 0, rings = scaled(1000), gone = 0, i;
+		int pair[2], used;
+
+		/* As many as it takes to meet the limit, at least. */
+		if (rings * 2 < max)
+			rings = max / 2 + 10;
+		ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+		CONTEXT(used) {
+			in.reply = 9;
+		}
+		ASSERT_LE(0, used);
+		for (i = 0; i < rings; i++) {
+			make_ring(_metadata, pair);
+			now = counter("contexts") - before;
+			EXPECT_GE(max, now);
+			if (now < last) {
+				/* The ring just made, perhaps half of the one before, the one used. */
+				EXPECT_GE(4, now);
+				gone++;
+			}
+			last = now;
+		}
+		EXPECT_LE(1, gone);
+		EXPECT_EQ(9, CALL(used, 0));
+		shm[0] = gone;
+	}
+	EXPECT_EQ(0, status);
+	TH_LOG("all gone %ld times", shm[0]);
+	EXPECT_EQ(before, contexts_settle(before));
+}
+
 /* Several processes of one user share its share; another user has its own. */
 LWC_TEST(per_user)
 {

@@ -231,6 +231,49 @@ LWC_TEST(self)
 	EXPECT_LT(0, refused);
 }
 
+/* Ranges are what they were, or what was asked for. */
+LWC_TEST(restrict_to_ranges)
+{
+	const uint64_t far = 0x100000000000ul;
+	int n, i, ctx, refused = 0;
+
+	NEED_INJECTION();
+	for (n = 1; n < 1000; n++) {
+		struct lwc_spec specs[40], other = { LWC_MEMORY, LWC_READ, 0, far, far + PAGE };
+		bool hit;
+		long r;
+
+		for (i = 0; i < 40; i++)
+			specs[i] = (struct lwc_spec){
+				.type = i & 1 ? LWC_FILES : LWC_MEMORY, .mode = LWC_COW,
+				.from = i & 1 ? 700 + i * 2ul : far + i * 2 * PAGE,
+				.to = i & 1 ? 701 + i * 2ul : far + (i * 2 + 1) * PAGE,
+			};
+		CONTEXT(ctx) {
+		}
+		ASSERT_LE(0, ctx);
+		ASSERT_EQ(0, lwc_restrict(ctx, ALL_RIGHTS, &specs[1], 39));
+		fail(n);
+		r = lwc_restrict(ctx, ALL_RIGHTS & ~LWC_MAY_KEEP, &specs[2], 38);
+		hit = failed();
+		if (r) {
+			EXPECT_ERR(lwc_restrict, ENOMEM, r) {
+				TH_LOG("at allocation %d", n);
+			}
+			EXPECT_TRUE(hit);
+			refused++;
+		}
+		EXPECT_EQ(-EPERM, lwc_overlay(ctx, &other, 1));
+		EXPECT_EQ(!r, lwc_overlay(ctx, &specs[1], 1) == -EPERM);
+		EXPECT_NE(-EPERM, lwc_overlay(ctx, &specs[39], 1));
+		EXPECT_EQ(0, lwc_close(ctx));
+		if (!hit)
+			break;
+	}
+	EXPECT_LT(4, refused);
+	EXPECT_GT(1000, n);
+}
+
 /*
  * A renew that fails has changed nothing, or has left the context unusable until
  * one succeeds; this context is as it was in any case.

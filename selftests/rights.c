@@ -162,6 +162,9 @@ LWC_TEST(restrict_bad_arguments)
 {
 	struct lwc_spec spec = { LWC_MEMORY, LWC_COW, 0, 0, UINT64_MAX };
 	struct lwc_spec bad = { LWC_MEMORY, LWC_COW, 0, 5, 5 };
+	struct lwc_spec granted = { LWC_MEMORY, LWC_COW, LWC_GRANT, 0, UINT64_MAX };
+	struct lwc_spec call = { LWC_SYSCALLS, LWC_UNMAP, 0, 1, 2 };
+	struct lwc_spec creds = { LWC_CREDS, LWC_COW, 0, 0, UINT64_MAX };
 	struct {
 		struct lwc_restrict_args a;
 		uint64_t tail[1];
@@ -180,7 +183,9 @@ LWC_TEST(restrict_bad_arguments)
 	EXPECT_ERR(lwc_restrict, EFAULT, lwc_restrict(ctx, ALL_RIGHTS, unmapped_pointer(), 1));
 	EXPECT_ERR(lwc_restrict, E2BIG, lwc_restrict(ctx, ALL_RIGHTS, &spec, LWC_MAX_SPECS + 1));
 	EXPECT_ERR(lwc_restrict, EINVAL, lwc_restrict(ctx, ALL_RIGHTS, &bad, 1));
-	EXPECT_ERR(lwc_restrict, EOPNOTSUPP, lwc_restrict(ctx, ALL_RIGHTS, &spec, 1));
+	EXPECT_ERR(lwc_restrict, EINVAL, lwc_restrict(ctx, ALL_RIGHTS, &granted, 1));
+	EXPECT_ERR(lwc_restrict, EINVAL, lwc_restrict(ctx, ALL_RIGHTS, &call, 1));
+	EXPECT_ERR(lwc_restrict, EOPNOTSUPP, lwc_restrict(ctx, ALL_RIGHTS, &creds, 1));
 	EXPECT_ERR(lwc_restrict, EBADF, lwc_restrict(-1, ALL_RIGHTS, NULL, 0));
 	EXPECT_ERR(lwc_restrict, EBADF, lwc_restrict(1, ALL_RIGHTS, NULL, 0));
 	EXPECT_ERR(lwc_restrict, EBADF, lwc_restrict(800, ALL_RIGHTS, NULL, 0));
@@ -210,6 +215,188 @@ LWC_TEST(restrict_bad_arguments)
 	ASSERT_EQ(0, lwc_snapshot(-1, 0, &ev));
 	EXPECT_ERR(lwc_restrict, EINVAL, lwc_restrict(ev.created, 0, NULL, 0));
 	lwc_close(ev.created);
+}
+
+#define MEMORY(m, a, b)	{ .type = LWC_MEMORY, .mode = LWC_##m, .from = (a), .to = (b) }
+#define FILES(m, f, a, b) \
+	{ .type = LWC_FILES, .mode = LWC_##m, .flags = (f), .from = (a), .to = (b) }
+
+/* Is it for lack of a right that this cannot be overlaid? */
+static bool is_refused(int ctx, uint16_t type, uint16_t mode, uint32_t flags, uint64_t from,
+		       uint64_t to)
+{
+	struct lwc_spec spec = { type, mode, flags, from, to };
+
+	return lwc_overlay(ctx, &spec, 1) == -EPERM;
+}
+
+/* Addresses where nothing is mapped, here or anywhere. */
+#define FAR(n)	(0x100000000000ul + (n) * PAGE)
+
+/* A list says what remains; the next one can only make that less. */
+LWC_TEST(restrict_to_ranges)
+{
+	static const struct lwc_spec first[] = {
+		MEMORY(SHARE, FAR(0), FAR(10)), MEMORY(READ, FAR(20), FAR(30)),
+		MEMORY(UNMAP, FAR(4), FAR(5)), FILES(COW, 0, 700, 710),
+	};
+	static const struct lwc_spec second[] = {
+		MEMORY(COW, FAR(2), FAR(25)), FILES(COW, LWC_INHERIT, 705, 720),
+	};
+	static const struct lwc_spec all[] = {
+		MEMORY(COW, 0, UINT64_MAX), FILES(COW, LWC_INHERIT, 0, UINT64_MAX),
+	};
+	struct lwc_spec both[] = {
+		MEMORY(COW, FAR(2), FAR(3)), MEMORY(COW, FAR(0), FAR(1)),
+	};
+	int ctx;
+
+	CONTEXT(ctx) {
+		in.reply = 1;
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_FALSE(is_refused(ctx, LWC_MEMORY, LWC_COW, 0, FAR(50), FAR(60)));
+	ASSERT_EQ(0, lwc_restrict(ctx, ALL_RIGHTS, first, ARRAY_SIZE(first)));
+	EXPECT_FALSE(is_refused(ctx, LWC_MEMORY, LWC_COW, 0, FAR(0), FAR(4)));
+	EXPECT_FALSE(is_refused(ctx, LWC_MEMORY, LWC_SHARE, 0, FAR(5), FAR(10)));
+	EXPECT_FALSE(is_refused(ctx, LWC_MEMORY, LWC_READ, 0, FAR(9), FAR(10)));
+	EXPECT_TRUE(is_refused(ctx, LWC_MEMORY, LWC_COW, 0, FAR(3), FAR(6)));
+	EXPECT_TRUE(is_refused(ctx, LWC_MEMORY, LWC_COW, 0, FAR(4), FAR(5)));
+	EXPECT_TRUE(is_refused(ctx, LWC_MEMORY, LWC_COW, 0, FAR(9), FAR(11)));
+	EXPECT_TRUE(is_refused(ctx, LWC_MEMORY, LWC_COW, 0, FAR(-1), FAR(1)));
+	EXPECT_TRUE(is_refused(ctx, LWC_MEMORY, LWC_READ, 0, FAR(10), FAR(11)));
+	EXPECT_TRUE(is_refused(ctx, LWC_MEMORY, LWC_READ, 0, 0, UINT64_MAX));
+	EXPECT_FALSE(is_refused(ctx, LWC_MEMORY, LWC_READ, 0, FAR(20), FAR(30)));
+	EXPECT_TRUE(is_refused(ctx, LWC_MEMORY, LWC_COW, 0, FAR(20), FAR(30)));
+	EXPECT_TRUE(is_refused(ctx, LWC_MEMORY, LWC_SHARE, 0, FAR(20), FAR(21)));
+	EXPECT_FALSE(is_refused(ctx, LWC_FILES, LWC_COW, 0, 700, 710));
+	EXPECT_TRUE(is_refused(ctx, LWC_FILES, LWC_COW, LWC_INHERIT, 700, 710));
+	EXPECT_TRUE(is_refused(ctx, LWC_FILES, LWC_COW, 0, 699, 701));
+	EXPECT_TRUE(is_refused(ctx, LWC_FILES, LWC_COW, 0, 710, 711));
+
+	ASSERT_EQ(0, lwc_restrict(ctx, ALL_RIGHTS, second, ARRAY_SIZE(second)));
+	EXPECT_TRUE(is_refused(ctx, LWC_MEMORY, LWC_COW, 0, FAR(1), FAR(2)));
+	EXPECT_FALSE(is_refused(ctx, LWC_MEMORY, LWC_SHARE, 0, FAR(2), FAR(4)));
+	EXPECT_TRUE(is_refused(ctx, LWC_MEMORY, LWC_SHARE, 0, FAR(4), FAR(5)));
+	EXPECT_TRUE(is_refused(ctx, LWC_MEMORY, LWC_COW, 0, FAR(12), FAR(13)));
+	EXPECT_FALSE(is_refused(ctx, LWC_MEMORY, LWC_READ, 0, FAR(20), FAR(25)));
+	EXPECT_TRUE(is_refused(ctx, LWC_MEMORY, LWC_COW, 0, FAR(20), FAR(25)));
+	EXPECT_TRUE(is_refused(ctx, LWC_MEMORY, LWC_READ, 0, FAR(24), FAR(26)));
+	EXPECT_FALSE(is_refused(ctx, LWC_FILES, LWC_COW, 0, 705, 710));
+	EXPECT_TRUE(is_refused(ctx, LWC_FILES, LWC_COW, 0, 704, 706));
+	EXPECT_TRUE(is_refused(ctx, LWC_FILES, LWC_COW, 0, 710, 711));
+	EXPECT_TRUE(is_refused(ctx, LWC_FILES, LWC_COW, LWC_INHERIT, 705, 706));
+	/* One line that is not in, and nothing is. */
+	EXPECT_ERR(lwc_overlay, EPERM, lwc_overlay(ctx, both, 2));
+
+	ASSERT_EQ(0, lwc_restrict(ctx, ALL_RIGHTS, all, ARRAY_SIZE(all)));
+	EXPECT_TRUE(is_refused(ctx, LWC_MEMORY, LWC_COW, 0, FAR(1), FAR(2)));
+	EXPECT_FALSE(is_refused(ctx, LWC_MEMORY, LWC_SHARE, 0, FAR(2), FAR(4)));
+	/* Without a list the ranges stay. */
+	ASSERT_EQ(0, lwc_restrict(ctx, LWC_MAY_SWITCH | LWC_MAY_OVERLAY, NULL, 0));
+	EXPECT_TRUE(is_refused(ctx, LWC_MEMORY, LWC_COW, 0, FAR(1), FAR(2)));
+	EXPECT_FALSE(is_refused(ctx, LWC_MEMORY, LWC_SHARE, 0, FAR(2), FAR(4)));
+	EXPECT_ERR(lwc_restrict, EPERM, lwc_restrict(ctx, ALL_RIGHTS, all, 1));
+	EXPECT_EQ(1, CALL(ctx, 0));
+}
+
+/* What the list does not name of a type is gone, and so is a type that it does not name. */
+LWC_TEST(restrict_to_one_type)
+{
+	static const struct lwc_spec files[] = { FILES(COW, LWC_INHERIT, 0, UINT64_MAX) };
+	static const struct lwc_spec memory[] = { MEMORY(SHARE, 0, UINT64_MAX) };
+	int ctx, copy;
+
+	CONTEXT(ctx) {
+	}
+	ASSERT_LE(0, ctx);
+	copy = dup(ctx);
+	ASSERT_EQ(0, lwc_restrict(ctx, ALL_RIGHTS, files, 1));
+	EXPECT_TRUE(is_refused(copy, LWC_MEMORY, LWC_READ, 0, FAR(0), FAR(1)));
+	EXPECT_FALSE(is_refused(copy, LWC_FILES, LWC_COW, LWC_INHERIT, 700, 701));
+	ASSERT_EQ(0, lwc_restrict(copy, ALL_RIGHTS, memory, 1));
+	EXPECT_TRUE(is_refused(ctx, LWC_MEMORY, LWC_READ, 0, FAR(0), FAR(1)));
+	EXPECT_TRUE(is_refused(ctx, LWC_FILES, LWC_COW, 0, 700, 701));
+}
+
+/* What its creator has granted a context may overlay through its caller, and no more. */
+LWC_TEST(granted)
+{
+	const struct lwc_spec specs[] = {
+		{ LWC_MEMORY, LWC_UNMAP, LWC_GRANT, FAR(0), FAR(10) },
+		{ LWC_MEMORY, LWC_READ, LWC_GRANT, FAR(10), FAR(12) },
+		{ LWC_MEMORY, LWC_COW, 0, FAR(4), FAR(5) },
+		{ LWC_FILES, LWC_COW, LWC_GRANT, 700, 710 },
+	};
+	unsigned int keep, kept;
+	struct lwc_event ev;
+	int ctx;
+
+	for (keep = 0; keep < 2; keep++) {
+		CONTEXT_WITH(ctx, specs, ARRAY_SIZE(specs), keep ? LWC_KEEP : 0) {
+			int c = in.ev.caller;
+
+			EXPECT_FALSE(is_refused(c, LWC_MEMORY, LWC_COW, 0, FAR(0), FAR(4)));
+			EXPECT_FALSE(is_refused(c, LWC_MEMORY, LWC_SHARE, 0, FAR(5), FAR(10)));
+			EXPECT_FALSE(is_refused(c, LWC_MEMORY, LWC_READ, 0, FAR(5), FAR(12)));
+			EXPECT_TRUE(is_refused(c, LWC_MEMORY, LWC_COW, 0, FAR(10), FAR(12)));
+			EXPECT_TRUE(is_refused(c, LWC_MEMORY, LWC_READ, 0, FAR(4), FAR(5)));
+			EXPECT_TRUE(is_refused(c, LWC_MEMORY, LWC_READ, 0, FAR(12), FAR(13)));
+			EXPECT_FALSE(is_refused(c, LWC_FILES, LWC_COW, 0, 700, 710));
+			EXPECT_TRUE(is_refused(c, LWC_FILES, LWC_COW, 0, 3, 4));
+			EXPECT_TRUE(is_refused(c, LWC_FILES, LWC_COW, LWC_INHERIT, 700, 701));
+			/* It is no right to more. */
+			EXPECT_ERR(lwc_restrict, EPERM, lwc_restrict(c, ALL_RIGHTS, NULL, 0));
+			EXPECT_ERR(lwc_renew, EPERM, lwc_renew(c, 0, &ev));
+			in.reply = 1;
+		}
+		ASSERT_LE(0, ctx);
+		EXPECT_EQ(1, CALL(ctx, 0));
+		for (kept = 0; keep && kept < 3; kept++) {
+			ASSERT_EQ(0, lwc_switch(ctx, LWC_FRESH, 0, &ev));
+			EXPECT_EQ(1, ev.arg);
+		}
+		EXPECT_EQ(0, lwc_close(ctx));
+	}
+}
+
+/* To the context that it was made for: not to one made inside, nor to one made beside. */
+LWC_TEST(granted_to_nobody_else)
+{
+	const struct lwc_spec spec = { LWC_MEMORY, LWC_COW, LWC_GRANT, 0, UINT64_MAX };
+	int ctx, beside, pair[2];
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	CONTEXT_WITH(ctx, &spec, 1, 0) {
+		int inner;
+
+		/* The caller is the creator, or with 7 another. */
+		EXPECT_EQ(in.ev.arg == 7,
+			  is_refused(in.ev.caller, LWC_MEMORY, LWC_COW, 0, FAR(0), FAR(1)));
+		CONTEXT(inner) {
+			EXPECT_TRUE(is_refused(in.ev.caller, LWC_MEMORY, LWC_COW, 0, FAR(0),
+					       FAR(1)));
+			in.reply = 1;
+		}
+		ASSERT_LE(0, inner);
+		EXPECT_EQ(1, CALL(inner, 0));
+		lwc_close(inner);
+		in.reply = 1;
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_EQ(1, CALL(ctx, 0));
+	CONTEXT(beside) {
+		int other = take_descriptor(pair[1]);
+
+		EXPECT_TRUE(is_refused(in.ev.caller, LWC_MEMORY, LWC_COW, 0, FAR(0), FAR(1)));
+		ASSERT_LE(0, other);
+		in.reply = CALL(other, 7);
+		lwc_close(other);
+	}
+	ASSERT_LE(0, beside);
+	ASSERT_EQ(0, send_descriptor(pair[0], ctx));
+	EXPECT_EQ(1, CALL(beside, 0));
+	EXPECT_EQ(1, CALL(ctx, 0));
 }
 
 LWC_TEST(close_ends_it)

@@ -327,7 +327,7 @@ int lwc_keep(int ctx);
  *
  * Return: errors only:
  *   -EBADF       @ctx is not a context's descriptor
- *   -EPERM       @ctx lacks LWC_MAY_OVERLAY
+ *   -EPERM       @ctx lacks LWC_MAY_OVERLAY, or has it for less than is asked for
  *   -ESRCH       @ctx belongs to another process, or its context is gone
  *   -EFAULT      @specs cannot be read
  *   -E2BIG       @n is more than LWC_MAX_SPECS
@@ -340,14 +340,14 @@ int lwc_overlay(int ctx, const struct lwc_spec *specs, unsigned n);
  * lwc_restrict() - take rights from a descriptor, for good
  * @ctx: descriptor of a context; right LWC_MAY_RESTRICT
  * @rights: what remains: LWC_MAY_SWITCH, _OVERLAY, _SYSCALL, _RESTRICT, _KEEP
- * @specs: the ranges that may still be overlaid
+ * @specs: the ranges of LWC_MEMORY and LWC_FILES that may still be overlaid; LWC_READ:
+ *	by LWC_READ alone; LWC_UNMAP: taken out again, of those before
  * @n: number of specs; 0 leaves those ranges as they are
  *
  * It holds for this open descriptor and its duplicates (dup(2)), not for other
  * descriptors of the same context. Rights never come back: @rights that @ctx
- * does not have are not given.
- *
- * @n > 0 is not finished: -EOPNOTSUPP once the arguments have been checked.
+ * does not have are not given, and of ranges that were named before and now those
+ * remain that are in both. Descriptors of contexts are in only with LWC_INHERIT.
  *
  * Return: 0. Errors:
  *   -EBADF       @ctx is not a context's descriptor
@@ -356,7 +356,8 @@ int lwc_overlay(int ctx, const struct lwc_spec *specs, unsigned n);
  *   -EINVAL      unknown bit in @rights, bad spec, or @ctx is a snapshot
  *   -EFAULT      @specs cannot be read
  *   -E2BIG       @n is more than LWC_MAX_SPECS
- *   -EOPNOTSUPP  @n is not 0
+ *   -EOPNOTSUPP  a spec of LWC_CREDS, or LWC_SHARE of LWC_FILES
+ *   -ENOMEM      not enough memory
  */
 int lwc_restrict(int ctx, unsigned rights, const struct lwc_spec *specs, unsigned n);
 
