@@ -73,20 +73,6 @@ static unsigned int table_size(struct files_struct *files)
 	return size;
 }
 
-/* The number behind the last open descriptor. */
-static unsigned int table_used(struct files_struct *files)
-{
-	struct fdtable *fdt;
-	unsigned long last;
-
-	spin_lock(&files->file_lock);
-	fdt = table_of(files);
-	last = find_last_bit(fdt->open_fds, fdt->max_fds);
-	last = last < fdt->max_fds ? last + 1 : 0;
-	spin_unlock(&files->file_lock);
-	return last;
-}
-
 struct files_struct *lwc_files_duplicate(struct files_struct *model, lwc_files_filter keep,
 					 const void *context)
 {
@@ -246,30 +232,72 @@ static struct file *set_slot(struct files_struct *files, unsigned int fd, struct
 	return before;
 }
 
-/* Makes @files as large as what @model uses. */
-static int grow(struct files_struct *files, struct files_struct *model)
+/* The highest descriptor of @model that counts, or NULL; with a reference. */
+static struct file *get_last(struct files_struct *model, const struct lwc_files_view *view,
+			     unsigned int *fd)
 {
-	unsigned int used = table_used(model);
+	struct file *file, *found = NULL;
+	struct fdtable *fdt;
+	unsigned int number;
+
+	spin_lock(&model->file_lock);
+	fdt = table_of(model);
+	for (number = fdt->max_fds; number-- > 0 && !found; ) {
+		file = rcu_dereference_raw(fdt->fd[number]);
+		if (file && (!view->keep || view->keep(view->context, number, file))) {
+			found = get_file(file);
+			*fd = number;
+		}
+	}
+	spin_unlock(&model->file_lock);
+	return found;
+}
+
+/* Takes @file out again, unless a task that shares the table has put another there. */
+static void take_out(struct files_struct *files, unsigned int fd, struct file *file)
+{
+	struct fdtable *fdt;
+	bool held;
+
+	spin_lock(&files->file_lock);
+	fdt = table_of(files);
+	held = fd < fdt->max_fds && rcu_access_pointer(fdt->fd[fd]) == file;
+	if (held) {
+		RCU_INIT_POINTER(fdt->fd[fd], NULL);
+		mark_close_on_exec(fdt, fd, false);
+		mark_free(files, fdt, fd);
+	}
+	spin_unlock(&files->file_lock);
+	if (held)
+		fput(file);
+}
+
+/*
+ * Makes @files as large as what counts of @model. Who shares @files may see a
+ * descriptor for a moment: of a file that it is about to get.
+ */
+static int grow(struct files_struct *files, struct files_struct *model,
+		const struct lwc_files_view *view)
+{
 	struct files_struct *own;
 	struct file *file;
-	bool unused;
-	int fd;
+	unsigned int last;
+	int fd = 0;
 
-	if (used <= table_size(files))
-		return 0;
-	file = get_slot(model, used - 1, &unused);
+	file = get_last(model, view, &last);
 	if (!file)
-		return -ENOMEM;
-	own = borrow(files);
-	fd = kernel_call(f_dupfd)(used - 1, file, O_CLOEXEC);
-	borrow(own);
+		return 0;
+	if (last >= table_size(files)) {
+		own = borrow(files);
+		fd = kernel_call(f_dupfd)(last, file, O_CLOEXEC);
+		borrow(own);
+		/* The table stays as large, and nothing may be in it if what follows fails. */
+		if (fd >= 0)
+			take_out(files, fd, file);
+	}
 	fput(file);
 	if (fd < 0)
 		return fd == -EINVAL ? -EMFILE : fd;
-	/* The table stays as large, and nothing may be in it if what follows fails. */
-	file = set_slot(files, fd, NULL, false);
-	if (file)
-		fput(file);
 	return 0;
 }
 
@@ -290,7 +318,7 @@ struct lwc_closing *lwc_files_reserve(struct files_struct *files, struct files_s
 	closing->of = files;
 	closing->n = 0;
 	closing->max = n;
-	err = grow(files, model);
+	err = grow(files, model, view);
 	if (err) {
 		lwc_files_close(closing);
 		return ERR_PTR(err);

@@ -13,7 +13,6 @@ struct lwc_descriptor;
  * They check their arguments as they will have to, change nothing, and answer
  * -EOPNOTSUPP where all is right.
  */
-long lwc_overlay(const struct lwc_descriptor *descriptor, const struct lwc_overlay_args *args);
 long lwc_syscall(const struct lwc_descriptor *descriptor, const struct lwc_syscall_args *args);
 
 #endif /* LWC_LATER_H */

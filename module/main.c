@@ -22,6 +22,7 @@
 #include "kernel/symbols.h"
 #include "kept.h"
 #include "later.h"
+#include "overlay.h"
 #include "private.h"
 #include "process.h"
 #include "rollback.h"

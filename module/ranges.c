@@ -83,8 +83,8 @@ static int store(struct lwc_ranges *ranges, const struct lwc_spec *spec, unsigne
 
 	if (!tree)
 		return 0;
-	return mtree_store_range((struct maple_tree *)tree, spec->from, last_of(spec), xa_mk_value(bits),
-				 GFP_KERNEL_ACCOUNT);
+	return mtree_store_range((struct maple_tree *)tree, spec->from, last_of(spec),
+				 xa_mk_value(bits), GFP_KERNEL_ACCOUNT);
 }
 
 struct lwc_ranges *lwc_ranges_listed(const struct lwc_specs *specs)

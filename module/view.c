@@ -11,6 +11,7 @@
 #include <linux/uaccess.h>
 #include <asm/unistd.h>
 
+#include "broken.h"
 #include "context.h"
 #include "view.h"
 
@@ -199,21 +200,42 @@ unsigned int lwc_specs_next_memory(const struct lwc_specs *specs, unsigned long 
 	return mode;
 }
 
-bool lwc_specs_keep_file(const void *context, unsigned int fd, struct file *file)
+/* The last word on a descriptor; NULL: there is none. */
+static const struct lwc_spec *last_word(const struct lwc_specs *specs, unsigned int fd)
 {
-	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
-	const struct lwc_specs *specs = context;
 	unsigned int i;
 
-	/* A snapshot is of use nowhere but in the context that it is of. */
-	if (descriptor && descriptor->context->snapshot)
-		return false;
 	for (i = specs ? specs->n : 0; i-- > 0; ) {
 		const struct lwc_spec *spec = &specs->list[i];
 
 		if (spec->type == LWC_FILES && fd >= spec->from && fd < spec->to)
-			return spec->mode != LWC_UNMAP &&
-			       (!descriptor || (spec->flags & LWC_INHERIT));
+			return spec;
 	}
-	return !descriptor;
+	return NULL;
+}
+
+bool lwc_specs_keep_file(const void *context, unsigned int fd, struct file *file)
+{
+	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
+	const struct lwc_spec *spec;
+
+	/* A snapshot is of use nowhere but in the context that it is of. */
+	if (descriptor && descriptor->context->snapshot)
+		return false;
+	if (lwc_broken(INHERIT_UNASKED))
+		descriptor = NULL;
+	spec = last_word(context, fd);
+	if (!spec)
+		return !descriptor;
+	return spec->mode != LWC_UNMAP && (!descriptor || (spec->flags & LWC_INHERIT));
+}
+
+bool lwc_specs_name_file(const void *context, unsigned int fd, struct file *file)
+{
+	return last_word(context, fd) && lwc_specs_keep_file(context, fd, file);
+}
+
+bool lwc_specs_name_memory(const struct lwc_specs *specs)
+{
+	return specs && !mtree_empty(&specs->memory);
 }

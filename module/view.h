@@ -63,6 +63,18 @@ void lwc_specs_free(struct lwc_specs *specs);
 bool lwc_specs_keep_file(const void *specs, unsigned int fd, struct file *file);
 
 /**
+ * lwc_specs_name_file() - the same, where no spec names a number: no
+ *
+ * For an overlay.
+ */
+bool lwc_specs_name_file(const void *specs, unsigned int fd, struct file *file);
+
+/**
+ * lwc_specs_name_memory() - is there a spec of LWC_MEMORY?
+ */
+bool lwc_specs_name_memory(const struct lwc_specs *specs);
+
+/**
  * lwc_specs_next_memory() - the next range that is not simply copied
  * @specs: the list; NULL: none
  * @start: set to where it begins

@@ -573,7 +573,6 @@ LWC_TEST(unfinished_calls)
 	EXPECT_ERR(lwc_overlay, EFAULT, lwc_overlay(ctx, KERNEL_POINTER, 1));
 	EXPECT_ERR(lwc_overlay, E2BIG, lwc_overlay(ctx, &spec, LWC_MAX_SPECS + 1));
 	EXPECT_ERR(lwc_overlay, EINVAL, lwc_overlay(ctx, &bad, 1));
-	EXPECT_ERR(lwc_overlay, EOPNOTSUPP, lwc_overlay(ctx, &spec, 1));
 	EXPECT_ERR(lwc_syscall, EBADF, lwc_syscall(-1, 0, SYS_getpid, args));
 	EXPECT_ERR(lwc_syscall, EBADF, lwc_syscall(0, 0, SYS_getpid, args));
 	EXPECT_ERR(lwc_syscall, EFAULT, lwc_syscall(ctx, LWC_USE_FILES, SYS_getpid, NULL));

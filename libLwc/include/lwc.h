@@ -317,22 +317,28 @@ int lwc_renew(int ctx, unsigned flags, struct lwc_event *ev);
 int lwc_keep(int ctx);
 
 /**
- * lwc_overlay() - map ranges of another context into this one
- * @ctx: descriptor of that context; right LWC_MAY_OVERLAY
+ * lwc_overlay() - take ranges of another context into this one
+ * @ctx: descriptor of that context; right LWC_MAY_OVERLAY for all that is asked for
  * @specs: LWC_MEMORY and LWC_FILES ranges
  * @n: number of specs, up to LWC_MAX_SPECS
  *
- * Paper, section 2: lwOverlay. Not finished: -EOPNOTSUPP once the arguments
- * have been checked.
+ * Paper, section 2: lwOverlay. What is open there is open here under the same
+ * number, as by dup(2): the same open file, and for a context's descriptor (of which
+ * LWC_INHERIT has to be said) the same rights. What was at that number here is
+ * closed; a number that is not open there stays what it is. All is done or nothing.
  *
- * Return: errors only:
+ * Specs of LWC_MEMORY are not finished: -EOPNOTSUPP once all has been checked.
+ *
+ * Return: 0. Errors:
  *   -EBADF       @ctx is not a context's descriptor
  *   -EPERM       @ctx lacks LWC_MAY_OVERLAY, or has it for less than is asked for
  *   -ESRCH       @ctx belongs to another process, or its context is gone
  *   -EFAULT      @specs cannot be read
  *   -E2BIG       @n is more than LWC_MAX_SPECS
  *   -EINVAL      bad spec (type, mode, flag, range), or @ctx is a snapshot
- *   -EOPNOTSUPP  not finished
+ *   -EOPNOTSUPP  a spec of LWC_MEMORY or LWC_CREDS, or LWC_SHARE of LWC_FILES
+ *   -EMFILE      the limit of descriptors is below one that is asked for
+ *   -ENOMEM      not enough memory
  */
 int lwc_overlay(int ctx, const struct lwc_spec *specs, unsigned n);
 
