@@ -417,7 +417,15 @@ static void context_release(struct kref *ref)
 
 void lwc_context_put(struct lwc_context *context)
 {
-	kref_put(&context->ref, context_release);
+	struct lwc_context *creator;
+
+	/* With it go those that only it was made by: one after another, they may be many. */
+	while (context) {
+		creator = context->creator;
+		if (!kref_put(&context->ref, context_release))
+			break;
+		context = creator;
+	}
 }
 
 void lwc_context_add_place(struct lwc_context *context, struct lwc_thread *thread,
@@ -553,8 +561,6 @@ static void context_bury(struct lwc_context *context)
 		lwc_powers_put(&context->powers);
 	if (context->snapshot)
 		lwc_snapshot_free(context->snapshot);
-	if (context->creator)
-		lwc_context_put(context->creator);
 	lwc_specs_free(context->specs);
 	lwc_ranges_put(context->grants);
 	lwc_context_put(context);
@@ -691,18 +697,46 @@ static bool names_context(const void *context, unsigned int fd, struct file *fil
 	return descriptor && descriptor->context == context;
 }
 
-/* Puts @file where a caller stands that is gone. */
-static int reuse_number(struct lwc_context *table, struct file *file)
+/*
+ * Contexts that were made inside of one another, up to what has made @table as well. A
+ * family that fills its share of a table takes nothing from others: whoever is one made
+ * the others, and a new one is made by someone who has made @table, or by itself.
+ */
+static const struct lwc_context *family_of(const struct lwc_context *table,
+					   const struct lwc_context *caller)
 {
+	const struct lwc_context *family = caller;
+
+	while (table->depth > caller->depth)
+		table = table->creator;
+	while (caller->depth > table->depth) {
+		family = caller;
+		caller = caller->creator;
+	}
+	while (caller != table && caller->creator) {
+		family = caller;
+		caller = caller->creator;
+		table = table->creator;
+	}
+	return family;
+}
+
+/* Puts @file, of @caller, where a caller stands that is gone. */
+static int reuse_number(struct lwc_context *table, const struct lwc_context *caller,
+			struct file *file)
+{
+	const struct lwc_context *family = family_of(table, caller);
 	struct lwc_descriptor *descriptor;
 	unsigned int callers = 0;
 
 	list_for_each_entry(descriptor, &table->descriptors, of_table) {
 		if (!descriptor->for_caller || !stands(table, descriptor))
 			continue;
-		callers++;
-		if (descriptor->context->alive)
+		if (descriptor->context->alive) {
+			callers += family_of(table, descriptor->context) == family ||
+				   lwc_broken(ONE_FAMILY);
 			continue;
+		}
 		if (lwc_files_replace(table->files, descriptor->fd, descriptor->file, file)) {
 			struct file *before = descriptor->file;
 			int fd = descriptor->fd;
@@ -775,7 +809,7 @@ int lwc_descriptor_for_caller(struct lwc_context *table, struct lwc_context *cal
 		descriptor->ranges = lwc_ranges_get(table->grants);
 	}
 	descriptor->for_fresh = table->frozen;
-	fd = reuse_number(table, file);
+	fd = reuse_number(table, caller, file);
 	if (fd == -ENOENT)
 		fd = lwc_descriptor_install(table, file);
 	fput(file);

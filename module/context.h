@@ -51,7 +51,7 @@ struct lwc_thread;
 #define LWC_ALL_RIGHTS	(LWC_MAY_SWITCH | LWC_MAY_OVERLAY | LWC_MAY_SYSCALL | \
 			 LWC_MAY_RESTRICT | LWC_MAY_KEEP)
 
-/* Descriptors for callers that one file table holds at most. */
+/* Descriptors for callers of one family (see context.c) that one file table holds at most. */
 #define LWC_MAX_CALLERS	64
 
 /**
@@ -80,6 +80,7 @@ struct lwc_thread;
  * @specs: what it was made with
  * @grants: what it may overlay from @creator; NULL: nothing
  * @creator: the context it was made in, with a reference; NULL: root
+ * @depth: how many made one another up to the root
  * @creator_thread: serial number of who made it
  * @places: of all threads
  * @descriptors: struct lwc_descriptor that stand in this context's table
@@ -115,6 +116,7 @@ struct lwc_context {
 	struct lwc_specs *specs;
 	struct lwc_ranges *grants;
 	struct lwc_context *creator;
+	unsigned int depth;
 	u64 creator_thread;
 	struct list_head places;
 	struct list_head descriptors;

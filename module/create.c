@@ -57,6 +57,7 @@ static int create_locked(struct lwc_process *process, struct lwc_specs **specs,
 	context->grants = *grants;
 	*grants = NULL;
 	context->creator = thread->context;
+	context->depth = thread->context->depth + 1;
 	lwc_context_get(context->creator);
 	context->creator_thread = thread->serial;
 	context->traps_faults = flags & LWC_TRAP_FAULTS;

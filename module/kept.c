@@ -135,6 +135,7 @@ int lwc_kept_make(struct lwc_context *context)
 		return -ENOMEM;
 	/* Who calls with LWC_FRESH is named in the record's table first. */
 	context->kept->creator = context->creator;
+	context->kept->depth = context->depth;
 	lwc_context_get(context->creator);
 	context->kept->grants = lwc_ranges_get(context->grants);
 	err = lwc_context_fill(context->kept, context, NULL, NULL);

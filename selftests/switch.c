@@ -243,6 +243,60 @@ LWC_TEST(dead_callers_numbers_come_again)
 	}
 }
 
+/*
+ * One fills another's table with callers, contexts that it has made and that call there:
+ * it meets a limit, and nobody else does.
+ */
+LWC_TEST(filled_by_a_family)
+{
+	struct lwc_spec spec = { LWC_FILES, LWC_COW, LWC_INHERIT, 700, 701 };
+	int target, attacker, honest[3], i;
+
+	CONTEXT(target) {
+		in.reply = in.ev.arg + 1;
+	}
+	ASSERT_LE(0, target);
+	ASSERT_EQ(700, dup2(target, 700));
+	CONTEXT_WITH(attacker, &spec, 1, 0) {
+		int inner[100], made;
+
+		for (made = 0; made < 100; made++) {
+			CONTEXT_WITH(inner[made], &spec, 1, 0) {
+				struct lwc_event ev;
+				int r = lwc_switch(700, 0, 7, &ev);
+
+				/* Refused before anything is left. */
+				in.reply = r ? (uint64_t)-r : 1000 + ev.arg;
+			}
+			ASSERT_LE(0, inner[made]);
+			shm[0] = CALL(inner[made], 0);
+			if (shm[0] != 1008)
+				break;
+		}
+		shm[1] = made;
+		/* Who has called before has its number. */
+		EXPECT_EQ(1008, CALL(inner[0], 0));
+		/* One that goes makes room for one of the same. */
+		lwc_close(inner[0]);
+		EXPECT_EQ(1008, CALL(inner[made], 0));
+	}
+	ASSERT_LE(0, attacker);
+	for (i = 0; i < 3; i++) {
+		CONTEXT_WITH(honest[i], &spec, 1, 0) {
+			in.reply = CALL(700, 20);
+		}
+		ASSERT_LE(0, honest[i]);
+	}
+	EXPECT_EQ(21, CALL(honest[0], 0));
+	CALL(attacker, 0);
+	EXPECT_EQ(EMFILE, shm[0]);
+	EXPECT_LT(50, shm[1]);
+	EXPECT_GT(100, shm[1]);
+	for (i = 0; i < 3; i++)
+		EXPECT_EQ(21, CALL(honest[i], 0));
+	EXPECT_EQ(31, CALL(target, 30));
+}
+
 LWC_TEST(to_oneself)
 {
 	struct lwc_event ev;
