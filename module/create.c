@@ -37,6 +37,7 @@ static int create_locked(struct lwc_process *process, struct lwc_specs **specs,
 			 struct lwc_ranges **grants, unsigned int flags,
 			 struct lwc_event __user *event, struct list_head *doomed)
 {
+	struct lwc_descriptor *descriptor;
 	struct lwc_context *context;
 	struct lwc_thread *thread;
 	struct lwc_place *place;
@@ -65,34 +66,46 @@ static int create_locked(struct lwc_process *process, struct lwc_specs **specs,
 	context->looks = context->private ? SUID_DUMP_DISABLE : lwc_looks(current->mm);
 	list_add(&context->of_process, &process->contexts);
 
+	/*
+	 * What becomes shared below stays so: there has to be a number for it by then. Who
+	 * shares the table can see that already, and do nothing with it yet.
+	 */
+	file = lwc_descriptor_open(context, 0, false);
+	if (IS_ERR(file)) {
+		err = PTR_ERR(file);
+		goto doom;
+	}
+	descriptor = file->private_data;
+	fd = lwc_descriptor_install(thread->context, file);
+	err = min(fd, 0);
+	if (err)
+		goto put_file;
 	err = -ENOMEM;
 	place = lwc_place_alloc();
 	if (!place)
-		goto doom;
+		goto take_out;
 	lwc_powers_update(&thread->context->powers);
 	err = lwc_context_fill(context, thread->context, lwc_specs_keep_file, context->specs);
 	if (err) {
 		lwc_place_free(place);
-		goto doom;
+		goto take_out;
 	}
 	set_out(place, event);
 	lwc_context_add_place(context, thread, place);
 	if (flags & LWC_KEEP) {
 		err = lwc_kept_make(context);
 		if (err)
-			goto doom;
+			goto take_out;
 	}
-
-	file = lwc_descriptor_open(context, LWC_ALL_RIGHTS, false);
-	if (IS_ERR(file)) {
-		err = PTR_ERR(file);
-		goto doom;
-	}
-	fd = lwc_descriptor_install(thread->context, file);
-	/* Where it got no descriptor, its last file goes here, and it with that. */
+	WRITE_ONCE(descriptor->rights, LWC_ALL_RIGHTS);
 	fput(file);
 	return fd;
 
+take_out:
+	if (!lwc_broken(NUMBER_STAYS))
+		lwc_files_take_out(thread->context->files, fd, file);
+put_file:
+	fput(file);
 doom:
 	lwc_context_doom(context, doomed);
 	return err;

@@ -253,8 +253,7 @@ static struct file *get_last(struct files_struct *model, const struct lwc_files_
 	return found;
 }
 
-/* Takes @file out again, unless a task that shares the table has put another there. */
-static void take_out(struct files_struct *files, unsigned int fd, struct file *file)
+void lwc_files_take_out(struct files_struct *files, unsigned int fd, struct file *file)
 {
 	struct fdtable *fdt;
 	bool held;
@@ -293,7 +292,7 @@ static int grow(struct files_struct *files, struct files_struct *model,
 		borrow(own);
 		/* The table stays as large, and nothing may be in it if what follows fails. */
 		if (fd >= 0)
-			take_out(files, fd, file);
+			lwc_files_take_out(files, fd, file);
 	}
 	fput(file);
 	if (fd < 0)

@@ -99,6 +99,17 @@ void lwc_files_visit(struct files_struct *files,
 		     void (*argument)(struct lwc_context *));
 
 /**
+ * lwc_files_take_out() - @file is to be nowhere that descriptor @fd of @files names
+ * @files: with its reference to @file, which is put
+ * @fd: number
+ * @file: which the caller holds
+ *
+ * Unless a task that shares the table has put another there. For a file of which
+ * nothing has to be flushed.
+ */
+void lwc_files_take_out(struct files_struct *files, unsigned int fd, struct file *file);
+
+/**
  * lwc_files_put_back() - put @file at a descriptor that is free, close-on-exec
  *
  * Nothing changes where it is not free, or beyond the table's size.

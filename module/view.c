@@ -222,6 +222,9 @@ bool lwc_specs_keep_file(const void *context, unsigned int fd, struct file *file
 	/* A snapshot is of use nowhere but in the context that it is of. */
 	if (descriptor && descriptor->context->snapshot)
 		return false;
+	/* One that is only being made would get a descriptor of itself. */
+	if (descriptor && !descriptor->context->mm)
+		return false;
 	if (lwc_broken(INHERIT_UNASKED))
 		descriptor = NULL;
 	spec = last_word(context, fd);

@@ -62,23 +62,6 @@ static int touch(volatile char *p, bool write)
 	return 0;
 }
 
-/* The line of /proc/self/maps that @p is in: its permissions. */
-static bool is_shared_here(const void *p)
-{
-	FILE *maps = fopen("/proc/self/maps", "re");
-	unsigned long start, end;
-	char perms[8];
-	bool shared = false;
-
-	if (!maps)
-		abort();
-	while (fscanf(maps, "%lx-%lx %7s%*[^\n]", &start, &end, perms) == 3)
-		if ((uintptr_t)p >= start && (uintptr_t)p < end)
-			shared = perms[3] == 's';
-	fclose(maps);
-	return shared;
-}
-
 /* Shares @p with a context, and sees that each sees what the other writes. */
 static void expect_shared(struct __test_metadata *_metadata, char *p, size_t size)
 {
@@ -773,6 +756,38 @@ LWC_TEST(share_refused)
 	EXPECT_EQ(0, count_wrong(p, 4 * PAGE, 1));
 	EXPECT_EQ(before, contexts_settle(before));
 	munmap(p, 4 * PAGE);
+}
+
+/* Nothing becomes shared where there is no number for the new context. */
+LWC_TEST(share_without_a_descriptor)
+{
+	char *p = private_memory(4 * PAGE);
+	struct lwc_spec spec = MEMORY(SHARE, p, 4 * PAGE);
+	struct lwc_event ev;
+	int fds[1024], n = 0, ctx;
+
+	features();
+	fill(p, 4 * PAGE, 1);
+	for (;;) {
+		int fd = dup(2);
+
+		if (fd < 0)
+			break;
+		ASSERT_GT(1024, n);
+		fds[n++] = fd;
+	}
+	EXPECT_ERR(lwc_create, EMFILE, lwc_create(&spec, 1, 0, &ev));
+	while (n > 0)
+		close(fds[--n]);
+	EXPECT_FALSE(is_shared_here(p));
+	EXPECT_EQ(0, count_wrong(p, 4 * PAGE, 1));
+	CONTEXT_WITH(ctx, &spec, 1, 0) {
+		p[0] = 9;
+	}
+	ASSERT_LE(0, ctx);
+	CALL(ctx, 0);
+	EXPECT_TRUE(is_shared_here(p));
+	EXPECT_EQ(9, p[0]);
 }
 
 /* Who has a page pinned would go on writing to the one that is no longer mapped. */

@@ -152,9 +152,11 @@ LWC_TEST(create_with_view)
 				TH_LOG("at allocation %d", n);
 			}
 			EXPECT_TRUE(hit);
+			EXPECT_FALSE(is_shared_here(p + PAGE));
 			refused++;
 		} else {
 			EXPECT_EQ(5, CALL(ev.created, 0));
+			EXPECT_TRUE(is_shared_here(p + PAGE));
 			EXPECT_EQ(50, p[PAGE]);
 			EXPECT_EQ(9, p[8 * PAGE]);
 			EXPECT_EQ(0, lwc_close(ev.created));

@@ -322,6 +322,7 @@ LWC_TEST(inherited_or_not)
 	struct lwc_spec all = { LWC_FILES, LWC_COW, LWC_INHERIT, 0, UINT64_MAX };
 	struct lwc_spec later[2] = { all, FILES(COW, 300, 301) };
 	struct lwc_spec unmapped[2] = { all, FILES(UNMAP, 300, 301) };
+	long before = counter("contexts");
 	struct lwc_event ev;
 	int named, ctx, snap;
 
@@ -338,7 +339,9 @@ LWC_TEST(inherited_or_not)
 	}
 	ASSERT_LE(0, ctx);
 	EXPECT_EQ(3, CALL(ctx, 0));
+	/* Nor did it get a descriptor of itself, which would keep it alive. */
 	lwc_close(ctx);
+	EXPECT_EQ(before + 2, contexts_settle(before + 2));
 	CONTEXT_WITH(ctx, later, 2, 0) {
 		in.reply = is_open(300) + 2 * is_open(301);
 	}

@@ -373,6 +373,23 @@ static inline bool is_mapped(const void *p)
 	return !mincore((void *)((uintptr_t)p & ~(PAGE - 1)), 1, &vec);
 }
 
+/* Is what @p is in mapped as shared memory, in the context that asks? */
+static inline bool is_shared_here(const void *p)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned long start, end;
+	char perms[8];
+	bool shared = false;
+
+	if (!maps)
+		abort();
+	while (fscanf(maps, "%lx-%lx %7s%*[^\n]", &start, &end, perms) == 3)
+		if ((uintptr_t)p >= start && (uintptr_t)p < end)
+			shared = perms[3] == 's';
+	fclose(maps);
+	return shared;
+}
+
 /* Can it be read? Asks the kernel, so that a bad answer kills nobody. */
 static inline bool is_readable(const void *p)
 {
