@@ -58,6 +58,9 @@ bench-docs: ## put what `make bench` has measured into docs/: figures, charts, t
 bench-host: ## what things cost on this very machine, in ns (loads the module, after asking)
 	@selftests/bench/host
 
+bench-nginx: setup ## what a request of nginx costs, beside other ways to forget it
+	@examples/nginx/bench/run
+
 # The module's release is known only when it is built, hence $$(cat).
 install: all ## install all of it (DESTDIR= PREFIX= KERNELRELEASE=)
 	@$(MAKE) -s -C libLwc install
@@ -78,4 +81,4 @@ clean: ## remove build/ (downloads and the debug kernel stay in the cache)
 	rm -rf build
 
 .PHONY: all help setup module library headers tests demo check check-long bench bench-check \
-	bench-docs bench-host install uninstall clean
+	bench-docs bench-host bench-nginx install uninstall clean
