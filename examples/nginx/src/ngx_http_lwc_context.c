@@ -339,13 +339,17 @@ ngx_http_lwc_call(ngx_http_request_t *r, ngx_http_handler_pt handler,
         rc = ngx_http_lwc_renew(r, handler);
     }
 
-    if (rc == 0 && llcf->timeout) {
-        ngx_http_lwc_stop_arm(llcf->timeout);
-        rc = lwc_switch(ngx_http_lwc.fd, 0, 0, &ev);
-        ngx_http_lwc_stop_disarm();
+    if (rc == 0) {
 
-    } else if (rc == 0) {
+        if (llcf->timeout) {
+            ngx_http_lwc_stop_arm(llcf->timeout);
+        }
+
         rc = lwc_switch(ngx_http_lwc.fd, 0, 0, &ev);
+
+        if (llcf->timeout) {
+            ngx_http_lwc_stop_disarm();
+        }
     }
 
     ngx_http_lwc_process_left(r);
