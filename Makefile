@@ -77,8 +77,14 @@ uninstall: ## remove what install put there (with the same settings)
 	rm -f $(DESTDIR)/lib/modules/$(or $(KERNELRELEASE),*)/updates/lwc.ko
 	@scripts/after-install
 
+dkms: ## have dkms(8) build the module for each kernel, now and later (DESTDIR=: its source only)
+	@scripts/dkms add
+
+dkms-remove: ## and no longer
+	@scripts/dkms remove
+
 clean: ## remove build/ (downloads and the debug kernel stay in the cache)
 	rm -rf build
 
 .PHONY: all help setup module library headers tests demo check check-long bench bench-check \
-	bench-docs bench-host bench-nginx install uninstall clean
+	bench-docs bench-host bench-nginx install uninstall dkms dkms-remove clean
