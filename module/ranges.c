@@ -87,7 +87,19 @@ static int store(struct lwc_ranges *ranges, const struct lwc_spec *spec, unsigne
 				 xa_mk_value(bits), GFP_KERNEL_ACCOUNT);
 }
 
-struct lwc_ranges *lwc_ranges_listed(const struct lwc_specs *specs)
+static unsigned long listed_bits(const struct lwc_spec *spec)
+{
+	return spec->mode == LWC_UNMAP ? 0 : mode_bits(spec);
+}
+
+static unsigned long granted_bits(const struct lwc_spec *spec)
+{
+	return spec->flags & LWC_GRANT ? mode_bits(spec) : 0;
+}
+
+/* @bits_of: what a line is worth; the later wins. */
+static struct lwc_ranges *read_specs(const struct lwc_specs *specs,
+				     unsigned long (*bits_of)(const struct lwc_spec *spec))
 {
 	struct lwc_ranges *ranges = ranges_alloc();
 	unsigned int i;
@@ -95,15 +107,17 @@ struct lwc_ranges *lwc_ranges_listed(const struct lwc_specs *specs)
 
 	if (!ranges)
 		return ERR_PTR(-ENOMEM);
-	for (i = 0; !err && i < specs->n; i++) {
-		const struct lwc_spec *spec = &specs->list[i];
-
-		err = store(ranges, spec, spec->mode == LWC_UNMAP ? 0 : mode_bits(spec));
-	}
+	for (i = 0; !err && i < specs->n; i++)
+		err = store(ranges, &specs->list[i], bits_of(&specs->list[i]));
 	if (!err)
 		return ranges;
 	lwc_ranges_put(ranges);
 	return ERR_PTR(err);
+}
+
+struct lwc_ranges *lwc_ranges_listed(const struct lwc_specs *specs)
+{
+	return read_specs(specs, listed_bits);
 }
 
 static bool grants_any(const struct lwc_specs *specs)
@@ -119,24 +133,7 @@ static bool grants_any(const struct lwc_specs *specs)
 
 struct lwc_ranges *lwc_ranges_granted(const struct lwc_specs *specs)
 {
-	struct lwc_ranges *ranges;
-	unsigned int i;
-	int err = 0;
-
-	if (!grants_any(specs))
-		return NULL;
-	ranges = ranges_alloc();
-	if (!ranges)
-		return ERR_PTR(-ENOMEM);
-	for (i = 0; !err && i < specs->n; i++) {
-		const struct lwc_spec *spec = &specs->list[i];
-
-		err = store(ranges, spec, spec->flags & LWC_GRANT ? mode_bits(spec) : 0);
-	}
-	if (!err)
-		return ranges;
-	lwc_ranges_put(ranges);
-	return ERR_PTR(err);
+	return grants_any(specs) ? read_specs(specs, granted_bits) : NULL;
 }
 
 /* A range and what may be done to it. */
