@@ -85,54 +85,17 @@ LWC_TEST(rings_make_room)
 	NEED_ROOT();
 	ASSERT_EQ(0, set_parameter("max_contexts", 10));
 	IN_CHILD(status) {
-		int a, b, pair[2], i;
+		int pair[2], i;
 
 		ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-		for (i = 0; i < 30; i++) {
-			CONTEXT(a) {
-				in.reply = take_descriptor(pair[1]);
-			}
-			ASSERT_LE(0, a) {
-				TH_LOG("round %d", i);
-			}
-			CONTEXT(b) {
-				in.reply = take_descriptor(pair[1]);
-			}
-			ASSERT_LE(0, b);
-			ASSERT_EQ(0, send_descriptor(pair[0], b));
-			EXPECT_LE(3, (int)CALL(a, 0));
-			ASSERT_EQ(0, send_descriptor(pair[0], a));
-			EXPECT_LE(3, (int)CALL(b, 0));
-			lwc_close(a);
-			lwc_close(b);
-		}
+		for (i = 0; i < 30; i++)
+			make_ring(_metadata, pair);
 	}
 	EXPECT_EQ(0, set_parameter("max_contexts", old));
 	EXPECT_EQ(0, status);
 }
 
-/* One ring of two contexts that only hold each other. */
-static void make_ring(struct __test_metadata *_metadata, const int *pair)
-{
-	int a, b;
-
-	CONTEXT(a) {
-		in.reply = take_descriptor(pair[1]);
-	}
-	ASSERT_LE(0, a);
-	CONTEXT(b) {
-		in.reply = take_descriptor(pair[1]);
-	}
-	ASSERT_LE(0, b);
-	ASSERT_EQ(0, send_descriptor(pair[0], b));
-	EXPECT_LE(3, (int)CALL(a, 0));
-	ASSERT_EQ(0, send_descriptor(pair[0], a));
-	EXPECT_LE(3, (int)CALL(b, 0));
-	lwc_close(a);
-	lwc_close(b);
-}
-
-/* A thousand of them: all gone each time that the limit is met, and none that is in use. */
+/* A thousand rings: all gone each time that the limit is met, and none that is in use. */
 LWC_TEST(a_thousand_rings)
 {
 	long before = counter("contexts"), max = parameter("max_contexts");

@@ -464,6 +464,27 @@ static inline int take_descriptor(int sock)
 	return fd;
 }
 
+/* Two contexts that only hold each other. @pair: of sockets, for the descriptors. */
+static inline void make_ring(struct __test_metadata *_metadata, const int *pair)
+{
+	int a, b;
+
+	CONTEXT(a) {
+		in.reply = take_descriptor(pair[1]);
+	}
+	ASSERT_LE(0, a);
+	CONTEXT(b) {
+		in.reply = take_descriptor(pair[1]);
+	}
+	ASSERT_LE(0, b);
+	ASSERT_EQ(0, send_descriptor(pair[0], b));
+	EXPECT_LE(3, (int)CALL(a, 0));
+	ASSERT_EQ(0, send_descriptor(pair[0], a));
+	EXPECT_LE(3, (int)CALL(b, 0));
+	lwc_close(a);
+	lwc_close(b);
+}
+
 static inline bool is_root(void)
 {
 	return !geteuid();
