@@ -73,15 +73,47 @@ static unsigned int table_size(struct files_struct *files)
 	return size;
 }
 
+/* The highest descriptor of @model that counts, or NULL; with a reference. */
+static struct file *get_last(struct files_struct *model, const struct lwc_files_view *view,
+			     unsigned int *fd)
+{
+	struct file *file, *found = NULL;
+	struct fdtable *fdt;
+	unsigned int number;
+
+	spin_lock(&model->file_lock);
+	fdt = table_of(model);
+	for (number = fdt->max_fds; number-- > 0 && !found; ) {
+		file = rcu_dereference_raw(fdt->fd[number]);
+		if (file && (!view->keep || view->keep(view->context, number, file))) {
+			found = get_file(file);
+			*fd = number;
+		}
+	}
+	spin_unlock(&model->file_lock);
+	return found;
+}
+
 struct files_struct *lwc_files_duplicate(struct files_struct *model, lwc_files_filter keep,
 					 const void *context)
 {
-	struct files_struct *files = kernel_call(dup_fd)(model, NULL);
+	const struct lwc_files_view view = { .keep = keep, .context = context };
+	struct fd_range behind = { .to = UINT_MAX };
+	struct files_struct *files;
 	struct fdtable *fdt;
 	struct file *file;
 	unsigned int fd;
 
-	if (IS_ERR(files) || !keep)
+	if (!keep)
+		return kernel_call(dup_fd)(model, NULL);
+	/* Who has thousands of contexts has thousands of descriptors that do not count. */
+	file = get_last(model, &view, &fd);
+	if (file) {
+		behind.from = fd + 1;
+		fput(file);
+	}
+	files = kernel_call(dup_fd)(model, &behind);
+	if (IS_ERR(files))
 		return files;
 	fdt = table_of(files);
 	for (fd = 0; fd < fdt->max_fds; fd++) {
@@ -230,27 +262,6 @@ static struct file *set_slot(struct files_struct *files, unsigned int fd, struct
 		mark_free(files, fdt, fd);
 	spin_unlock(&files->file_lock);
 	return before;
-}
-
-/* The highest descriptor of @model that counts, or NULL; with a reference. */
-static struct file *get_last(struct files_struct *model, const struct lwc_files_view *view,
-			     unsigned int *fd)
-{
-	struct file *file, *found = NULL;
-	struct fdtable *fdt;
-	unsigned int number;
-
-	spin_lock(&model->file_lock);
-	fdt = table_of(model);
-	for (number = fdt->max_fds; number-- > 0 && !found; ) {
-		file = rcu_dereference_raw(fdt->fd[number]);
-		if (file && (!view->keep || view->keep(view->context, number, file))) {
-			found = get_file(file);
-			*fd = number;
-		}
-	}
-	spin_unlock(&model->file_lock);
-	return found;
 }
 
 void lwc_files_take_out(struct files_struct *files, unsigned int fd, struct file *file)
