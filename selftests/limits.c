@@ -5,6 +5,7 @@
  * may leave them changed.
  */
 #include <grp.h>
+#include <sys/utsname.h>
 
 #include "test.h"
 
@@ -319,6 +320,61 @@ LWC_TEST(a_thousand_at_once)
 		EXPECT_LE(n, counter("contexts"));
 	}
 	EXPECT_EQ(0, status);
+	EXPECT_EQ(before, contexts_settle(before));
+}
+
+/* KB, as the kernel estimates it. */
+static long memory_available(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	char line[100];
+	long n = -1;
+
+	while (f && fgets(line, sizeof(line), f) && n < 0)
+		if (sscanf(line, "MemAvailable: %ld", &n) != 1)
+			n = -1;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/* Each has been entered, and has what it wrote there. As many as there is memory for. */
+LWC_TEST(ten_thousand_parked)
+{
+	const long most = 90, contexts = parameter("max_contexts"), before = counter("contexts");
+	const struct rlimit limit = { .rlim_cur = 20000, .rlim_max = 20000 };
+	long room = memory_available() / 2 / most, n = scaled(100000), i, used;
+	struct utsname kernel;
+	int status, *ctx;
+
+	if (!is_root())
+		SKIP(return, "only root may have so many");
+	n = n < 10000 ? n : 10000;
+	n = n < room ? n : room;
+	ctx = shared_memory(n * sizeof(*ctx));
+	ASSERT_EQ(0, set_parameter("max_contexts", n + 10));
+	IN_CHILD(status) {
+		ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+		used = memory_available();
+		for (i = 0; i < n; i++) {
+			CONTEXT(ctx[i]) {
+				in.reply = in.ev.arg + 1;
+			}
+			ASSERT_LE(0, ctx[i]) {
+				TH_LOG("context %ld: %s", i, strerror(-ctx[i]));
+			}
+			ASSERT_EQ((uint64_t)i + 1, CALL(ctx[i], i));
+		}
+		used -= memory_available();
+		printf("#: %ld parked contexts of a small process, %ld KB each\n", n, used / n);
+		fflush(stdout);
+		/* A kernel that checks itself needs more. */
+		ASSERT_EQ(0, uname(&kernel));
+		if (!strstr(kernel.release, "debug"))
+			EXPECT_GE(most * n, used);
+	}
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(0, set_parameter("max_contexts", contexts));
 	EXPECT_EQ(before, contexts_settle(before));
 }
 
