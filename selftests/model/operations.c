@@ -629,8 +629,8 @@ static long do_collapse(void)
 	struct range r = one_huge();
 	long result;
 
-	/* It needs one mapping of it all. */
-	if (C->touched + HUGE_PAGES < MOST_TOUCHED && chance(60)) {
+	/* It needs one mapping of it all. Seldom there is room for one, so some go beyond. */
+	if ((C->touched + HUGE_PAGES < MOST_TOUCHED || chance(6)) && chance(60)) {
 		result = map(r, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (result)
 			return result;

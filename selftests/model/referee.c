@@ -642,7 +642,7 @@ static int too_little(const long counted[N_COUNTERS])
 		bad = -1;
 	}
 	if (C->can & CAN_ROOT && C->number >= 4000 && (counted[PAGES_KEPT] < C->number / 20 ||
-						       counted[AGED] < 4)) {
+						       counted[AGED] < C->number / 10000)) {
 		printf("# model: only %ld pages were kept, and aged %ld times\n",
 		       counted[PAGES_KEPT], counted[AGED]);
 		bad = -1;
