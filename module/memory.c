@@ -251,10 +251,12 @@ bool lwc_memory_is_limited(struct mm_struct *mm)
 		return false;
 	mmap_read_lock(mm);
 	mas_for_each(&mas, vma, ULONG_MAX) {
-		/* Others who set it: drivers, perf, AIO. */
+		const umode_t mode = vma->vm_file ? file_inode(vma->vm_file)->i_mode : 0;
+
+		/* Others who set it: drivers, perf, AIO. Theirs are neither files nor disks. */
 		if ((vma->vm_flags & VM_DONTEXPAND) && (vma->vm_flags & VM_SHARED) &&
 		    !(vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_DONTCOPY)) &&
-		    !IS_PRIVATE(file_inode(vma->vm_file))) {
+		    (S_ISREG(mode) || S_ISBLK(mode))) {
 			limited = true;
 			break;
 		}
