@@ -673,6 +673,13 @@ static bool stands(const struct lwc_context *table, const struct lwc_descriptor 
 	return lwc_files_holds(table->files, descriptor->fd, descriptor->file);
 }
 
+/* Is it of any use to know @context by, and to go back there? Nobody goes to a snapshot. */
+static bool is_name_of(const struct lwc_descriptor *descriptor, const struct lwc_context *context)
+{
+	return descriptor->context == context &&
+	       (READ_ONCE(descriptor->rights) & LWC_MAY_SWITCH || context->snapshot);
+}
+
 /* Of those that @list knows, the one that stands in @table for @context. */
 static struct lwc_descriptor *find_standing(const struct lwc_context *table,
 					    struct list_head *list,
@@ -681,7 +688,7 @@ static struct lwc_descriptor *find_standing(const struct lwc_context *table,
 	struct lwc_descriptor *descriptor;
 
 	list_for_each_entry(descriptor, list, of_table) {
-		if (descriptor->context != context || !stands(table, descriptor))
+		if (!is_name_of(descriptor, context) || !stands(table, descriptor))
 			continue;
 		/* The next to ask is likely to be the same. */
 		list_move(&descriptor->of_table, list);
@@ -694,7 +701,7 @@ static bool names_context(const void *context, unsigned int fd, struct file *fil
 {
 	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
 
-	return descriptor && descriptor->context == context;
+	return descriptor && is_name_of(descriptor, context);
 }
 
 /*

@@ -367,8 +367,10 @@ void lwc_descriptor_visit(void (*visit)(struct lwc_context *named), struct file 
 /**
  * lwc_descriptor_number() - under which number @table names @context
  *
- * Where there are several, the one found before, then the lowest. The
- * process's lock is held. Return: the descriptor or -1.
+ * One that may switch there, unless @context is a snapshot's record. Where there are
+ * several, the one found before, then the lowest. The process's lock is held.
+ *
+ * Return: the descriptor or -1.
  */
 int lwc_descriptor_number(struct lwc_context *table, struct lwc_context *context);
 
