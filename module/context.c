@@ -220,12 +220,12 @@ static void forget_pairs_of(struct lwc_context *model)
 	forget_pair(model);
 }
 
-/* A duplicate of @model's mm, seen as @context's specs say. */
-static struct mm_struct *duplicate_view(struct lwc_context *context, struct lwc_context *model)
+/* A duplicate of @model's mm, seen as @specs say. */
+static struct mm_struct *duplicate_view(struct lwc_context *model, const struct lwc_specs *specs,
+					bool hidden)
 {
 	struct lwc_memory memory = {
-		.specs = context->specs, .pieces = LIST_HEAD_INIT(memory.pieces),
-		.hidden = context->private,
+		.specs = specs, .pieces = LIST_HEAD_INIT(memory.pieces), .hidden = hidden,
 	};
 	struct mm_struct *mm;
 	int err;
@@ -233,11 +233,30 @@ static struct mm_struct *duplicate_view(struct lwc_context *context, struct lwc_
 	err = list_records(&memory, model);
 	if (err)
 		return ERR_PTR(err);
-	mm = lwc_mm_duplicate(model->mm, context->process->leader, false, &memory);
+	mm = lwc_mm_duplicate(model->mm, model->process->leader, false, &memory);
 	lwc_memory_release(&memory, model->mm);
 	if (memory.converted)
 		forget_pairs_of(model);
 	return mm;
+}
+
+int lwc_context_share_memory(struct lwc_context *context, const struct lwc_specs *specs,
+			     struct mm_struct **unused)
+{
+	struct lwc_specs *shared = lwc_specs_shared(specs);
+	struct mm_struct *mm;
+
+	*unused = NULL;
+	if (IS_ERR(shared))
+		return PTR_ERR(shared);
+	/* Not for what it is: with it the memory is shared. */
+	mm = duplicate_view(context, shared, context->private);
+	lwc_specs_free(shared);
+	if (IS_ERR(mm))
+		return PTR_ERR(mm);
+	mmgrab(mm);
+	*unused = mm;
+	return 0;
 }
 
 static bool has_view(const struct lwc_context *context)
@@ -265,7 +284,7 @@ int lwc_context_fill(struct lwc_context *context, struct lwc_context *model,
 	if (context->frozen)
 		mm = duplicate_paired(context, model);
 	else if (has_view(context))
-		mm = duplicate_view(context, model);
+		mm = duplicate_view(model, context->specs, context->private);
 	else
 		mm = lwc_mm_duplicate(model->mm, context->process->leader, false, NULL);
 	if (IS_ERR(mm))
@@ -320,7 +339,10 @@ int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model
 			return err;
 		torn = true;
 	}
-	mm = has_view(context) ? duplicate_view(context, model) : duplicate_paired(context, model);
+	if (has_view(context))
+		mm = duplicate_view(model, context->specs, context->private);
+	else
+		mm = duplicate_paired(context, model);
 	if (IS_ERR(mm)) {
 		if (torn) {
 			context->torn = true;

@@ -238,6 +238,17 @@ int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model
 int lwc_context_restore_mm(struct lwc_context *context, struct lwc_context *record,
 			   struct mm_struct **mm);
 
+/**
+ * lwc_context_share_memory() - private memory of a context becomes shared, as by LWC_SHARE
+ * @context: its process's lock is held
+ * @specs: which
+ * @unused: set to what has to be given to lwc_mm_put() once that is dropped, or NULL
+ *
+ * Return: 0, or the errors of lwc_mm_duplicate(): nothing has changed.
+ */
+int lwc_context_share_memory(struct lwc_context *context, const struct lwc_specs *specs,
+			     struct mm_struct **unused);
+
 /* The rare part of the next. */
 int lwc_context_adopt(struct lwc_context *context);
 

@@ -89,8 +89,7 @@ static bool is_left_out(const struct vm_area_struct *vma)
 	return vma->vm_flags & (VM_DONTCOPY | VM_WIPEONFORK);
 }
 
-/* Memory that is not shared by being mapped by both. */
-static bool is_private_memory(struct vm_area_struct *vma)
+bool lwc_memory_is_private(struct vm_area_struct *vma)
 {
 	if (is_shared_mapping(vma) || is_left_out(vma) || !(vma->vm_flags & VM_MAYWRITE))
 		return false;
@@ -155,8 +154,7 @@ static void protect_pages(struct vm_area_struct *vma)
 	}
 }
 
-/* As a private mapping without a right to write, or one of a file opened for reading. */
-static int make_read_only(struct vm_area_struct *vma, bool pinned)
+int lwc_memory_make_read_only(struct vm_area_struct *vma, bool pinned)
 {
 	if (is_vm_hugetlb_page(vma))
 		return -EOPNOTSUPP;
@@ -189,7 +187,7 @@ static int read_only(struct mm_struct *mm, unsigned long start, unsigned long en
 	if (err)
 		return err;
 	mas_for_each(&mas, vma, end - 1) {
-		err = make_read_only(vma, pinned);
+		err = lwc_memory_make_read_only(vma, pinned);
 		if (err)
 			return err;
 	}
@@ -225,19 +223,25 @@ static int note_objects(struct xarray *limited, struct mm_struct *source, unsign
 	return 0;
 }
 
+void lwc_memory_limit(struct vm_area_struct *vma)
+{
+	if (lwc_broken(OBJECT_GROWS))
+		return;
+	WRITE_ONCE(objects_are_limited, true);
+	vma_start_write(vma);
+	vm_flags_set(vma, VM_DONTEXPAND);
+}
+
 static void limit_objects(struct xarray *limited, struct mm_struct *mm)
 {
 	MA_STATE(mas, &mm->mm_mt, 0, 0);
 	struct vm_area_struct *vma;
 
-	if (xa_empty(limited) || lwc_broken(OBJECT_GROWS))
+	if (xa_empty(limited))
 		return;
-	WRITE_ONCE(objects_are_limited, true);
 	mas_for_each(&mas, vma, ULONG_MAX) {
-		if (!vma->vm_file || !xa_load(limited, object_of(vma)))
-			continue;
-		vma_start_write(vma);
-		vm_flags_set(vma, VM_DONTEXPAND);
+		if (vma->vm_file && xa_load(limited, object_of(vma)))
+			lwc_memory_limit(vma);
 	}
 }
 
@@ -410,7 +414,7 @@ static int add_pieces(struct lwc_memory *memory, struct mm_struct *source, unsig
 	int err;
 
 	mas_for_each(&mas, vma, end - 1) {
-		if (!is_private_memory(vma))
+		if (!lwc_memory_is_private(vma))
 			continue;
 		err = add_piece(memory, vma, start, end);
 		if (err)
@@ -481,7 +485,7 @@ static void convert(struct vm_area_struct *vma, const struct piece *piece)
 /* Is @vma what became @piece, and not something that was mapped there before or since? */
 static bool is_of_piece(struct vm_area_struct *vma, const struct piece *piece)
 {
-	return is_private_memory(vma) && can_be_shared(vma) && vma->vm_file == piece->origin &&
+	return lwc_memory_is_private(vma) && can_be_shared(vma) && vma->vm_file == piece->origin &&
 	       (!vma->anon_vma || vma->anon_vma->root == piece->root);
 }
 

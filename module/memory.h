@@ -52,6 +52,28 @@ bool lwc_memory_hides(const struct lwc_memory *memory, const struct vm_area_stru
 int lwc_memory_apply(struct lwc_memory *memory, struct mm_struct *mm, struct mm_struct *source);
 
 /**
+ * lwc_memory_is_private() - can it be written to, and is not shared by being mapped by both?
+ */
+bool lwc_memory_is_private(struct vm_area_struct *vma);
+
+/**
+ * lwc_memory_make_read_only() - for good, but for who can open the object for writing
+ * @vma: its mmap lock is held for writing
+ * @pinned: pages of it may be copies of pinned ones, and so be writable already
+ *
+ * Becomes a private mapping without a right to write, or one of a file opened for reading.
+ *
+ * Return: 0; -EOPNOTSUPP: hugetlb, or shared memory whose pages are mapped for good.
+ */
+int lwc_memory_make_read_only(struct vm_area_struct *vma, bool pinned);
+
+/**
+ * lwc_memory_limit() - a mapping of an object that is not to come to more of it
+ * @vma: its mmap lock is held for writing
+ */
+void lwc_memory_limit(struct vm_area_struct *vma);
+
+/**
  * lwc_memory_is_limited() - does it map a part of an object, and is not to come to the rest?
  *
  * Of a context with UNMAP or READ specs, and of a child that it forks.

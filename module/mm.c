@@ -21,6 +21,7 @@
 #include "memory.h"
 #include "mm.h"
 #include "stats.h"
+#include "tables.h"
 
 /*
  * Who memory is charged to. An mm that is shared with another process (vfork,
@@ -107,6 +108,7 @@ void lwc_mm_link_to_file(struct vm_area_struct *vma, struct vm_area_struct *orig
 	i_mmap_unlock_write(mapping);
 }
 
+/* One that is in no tree yet. */
 static void free_duplicate(struct vm_area_struct *vma)
 {
 	kernel_call(unlink_anon_vmas)(vma);
@@ -114,10 +116,25 @@ static void free_duplicate(struct vm_area_struct *vma)
 	kernel_call(vm_area_free)(vma);
 }
 
-/* The part of a duplicated range that may fail before anyone can see it. */
-static struct vm_area_struct *duplicate_vma(struct mm_struct *mm, struct vm_area_struct *origin)
+/* What of @origin lies from @start to @end, linked with nothing. */
+static struct vm_area_struct *part_of(struct vm_area_struct *origin, unsigned long start,
+				      unsigned long end)
 {
-	struct vm_area_struct *vma = kernel_call(vm_area_dup)(origin);
+	struct vm_area_struct *part = kernel_call(vm_area_dup)(origin);
+
+	if (!part)
+		return NULL;
+	part->vm_start = start;
+	part->vm_end = end;
+	part->vm_pgoff = origin->vm_pgoff + ((start - origin->vm_start) >> PAGE_SHIFT);
+	return part;
+}
+
+/* The part of a duplicated range that may fail before anyone can see it. */
+static struct vm_area_struct *duplicate_vma(struct mm_struct *mm, struct vm_area_struct *origin,
+					    unsigned long start, unsigned long end)
+{
+	struct vm_area_struct *vma = part_of(origin, start, end);
 
 	if (!vma)
 		return NULL;
@@ -138,21 +155,24 @@ static struct vm_area_struct *duplicate_vma(struct mm_struct *mm, struct vm_area
 	vm_flags_clear(vma, VM_LOCKED_MASK);
 	if (is_vm_hugetlb_page(vma))
 		kernel_call(hugetlb_dup_vma_private)(vma);
-
-	/* Last, as nothing that follows fails before exit_mmap() would undo it. */
-	if ((vma->vm_flags & VM_ACCOUNT) &&
-	    lwc_commit_memory(origin->vm_mm, vma_pages(vma)))
-		goto free_anon_vmas;
 	return vma;
 
-free_anon_vmas:
-	free_duplicate(vma);
-	return NULL;
 free_policy:
 	lwc_put_policy(vma);
 free_vma:
 	kernel_call(vm_area_free)(vma);
 	return NULL;
+}
+
+/* A duplicate that is in the tree of its mm becomes known to its file and driver. */
+static void link_duplicate(struct vm_area_struct *vma, struct vm_area_struct *origin)
+{
+	vma->vm_mm->map_count++;
+	if (vma->vm_ops && vma->vm_ops->open)
+		vma->vm_ops->open(vma);
+	/* Behind it in the order of where they begin. */
+	if (vma->vm_file)
+		lwc_mm_link_to_file(vma, vma->vm_pgoff == origin->vm_pgoff ? origin : NULL);
 }
 
 /* Both mmap locks are held for writing. */
@@ -178,9 +198,14 @@ static int duplicate_vmas(struct mm_struct *mm, struct mm_struct *source,
 		if (fatal_signal_pending(current))
 			break;
 		err = -ENOMEM;
-		vma = duplicate_vma(mm, origin);
+		vma = duplicate_vma(mm, origin, origin->vm_start, origin->vm_end);
 		if (!vma)
 			break;
+		/* Nothing that follows fails before exit_mmap() would undo this. */
+		if ((vma->vm_flags & VM_ACCOUNT) && lwc_commit_memory(source, vma_pages(vma))) {
+			free_duplicate(vma);
+			break;
+		}
 		new.index = vma->vm_start;
 		new.last = vma->vm_end - 1;
 		/* mas_expected_entries() has set aside what this needs. */
@@ -189,12 +214,7 @@ static int duplicate_vmas(struct mm_struct *mm, struct mm_struct *source,
 			free_duplicate(vma);
 			break;
 		}
-		mm->map_count++;
-		if (vma->vm_ops && vma->vm_ops->open)
-			vma->vm_ops->open(vma);
-		if (vma->vm_file)
-			lwc_mm_link_to_file(vma, origin);
-
+		link_duplicate(vma, origin);
 		err = 0;
 		if (!(vma->vm_flags & VM_WIPEONFORK))
 			err = kernel_call(copy_page_range)(vma, origin);
@@ -205,6 +225,59 @@ static int duplicate_vmas(struct mm_struct *mm, struct mm_struct *source,
 		err = kernel_call(ldt_dup_context)(source, mm);
 	mas_destroy(&new);
 	mt_set_in_rcu(new.tree);
+	return err;
+}
+
+struct vm_area_struct *lwc_mm_graft(struct mm_struct *mm, struct vm_area_struct *origin,
+				    unsigned long start, unsigned long end)
+{
+	MA_STATE(mas, &mm->mm_mt, start, end - 1);
+	struct vm_area_struct *vma;
+
+	vma_start_write(origin);
+	vma = duplicate_vma(mm, origin, start, end);
+	if (!vma)
+		return NULL;
+	vma_start_write(vma);
+	vm_flags_set(vma, VM_SOFTDIRTY);
+	if (mas_store_gfp(&mas, vma, GFP_KERNEL)) {
+		free_duplicate(vma);
+		return NULL;
+	}
+	kernel_call(vm_stat_account)(mm, vma->vm_flags, vma_pages(vma));
+	link_duplicate(vma, origin);
+	return vma;
+}
+
+/* So that a part of a mapping ends where it ends. */
+static void split_huge_page_at(struct vm_area_struct *vma, unsigned long address)
+{
+	pmd_t *pmd = lwc_find_pmd(vma->vm_mm, address);
+
+	if (pmd && (address & ~PMD_MASK) && lwc_is_huge(READ_ONCE(*pmd)))
+		lwc_split_huge_pmd(vma, pmd, address & PMD_MASK);
+}
+
+int lwc_mm_graft_pages(struct vm_area_struct *vma, struct vm_area_struct *origin)
+{
+	struct vm_area_struct *part;
+	int err;
+
+	if (vma->vm_flags & VM_WIPEONFORK)
+		return 0;
+	part = part_of(origin, vma->vm_start, vma->vm_end);
+	if (!part)
+		return -ENOMEM;
+	vma_start_write(part);
+	if (vma->vm_start > origin->vm_start)
+		split_huge_page_at(origin, vma->vm_start);
+	if (vma->vm_end < origin->vm_end)
+		split_huge_page_at(origin, vma->vm_end);
+	err = kernel_call(copy_page_range)(vma, part);
+	if (err)
+		kernel_call(zap_page_range_single)(vma, vma->vm_start,
+						   vma->vm_end - vma->vm_start, NULL);
+	kernel_call(vm_area_free)(part);
 	return err;
 }
 

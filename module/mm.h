@@ -38,6 +38,30 @@ struct mm_struct *lwc_mm_duplicate(struct mm_struct *source, struct task_struct 
 				   bool frozen, struct lwc_memory *memory);
 
 /**
+ * lwc_mm_graft() - map in a live address space a part of what another maps
+ * @mm: nothing is mapped there from @start to @end
+ * @origin: a mapping of the other, or a part of one; not VM_DONTCOPY, hugetlb or VM_PFNMAP
+ * @start: where the part begins
+ * @end: where it ends
+ *
+ * Both mmap locks are held for writing. As fork() would, but that the caller has promised
+ * the memory (VM_ACCOUNT) and that the pages follow by lwc_mm_graft_pages().
+ *
+ * Return: the mapping; NULL: no memory, and nothing has changed.
+ */
+struct vm_area_struct *lwc_mm_graft(struct mm_struct *mm, struct vm_area_struct *origin,
+				    unsigned long start, unsigned long end);
+
+/**
+ * lwc_mm_graft_pages() - and copy on write what is in memory of it
+ * @vma: of lwc_mm_graft()
+ * @origin: that it was made of; its mm's TLB is to be flushed after this
+ *
+ * Return: 0; or -ENOMEM: @vma has no pages.
+ */
+int lwc_mm_graft_pages(struct vm_area_struct *vma, struct vm_area_struct *origin);
+
+/**
  * lwc_mm_link_to_file() - put a mapping among those of its file, and count it there
  * @vma: with a file, of which it gets a reference of its own
  * @origin: the mapping that it was made from, to stand behind; NULL: none

@@ -123,14 +123,18 @@ static int check_all(const struct lwc_specs *specs, enum lwc_purpose purpose)
 }
 
 /* Of each page the last word. */
+static int note_range(struct lwc_specs *specs, unsigned long start, unsigned long end,
+		      unsigned int mode)
+{
+	return mtree_store_range(&specs->memory, start, end - 1, xa_mk_value(mode),
+				 GFP_KERNEL_ACCOUNT);
+}
+
 static int note_memory(struct lwc_specs *specs, const struct lwc_spec *spec)
 {
-	const unsigned long last = min_t(u64, spec->to, TASK_SIZE_MAX) - 1;
-
 	if (spec->type != LWC_MEMORY)
 		return 0;
-	return mtree_store_range(&specs->memory, spec->from, last, xa_mk_value(spec->mode),
-				 GFP_KERNEL_ACCOUNT);
+	return note_range(specs, spec->from, min_t(u64, spec->to, TASK_SIZE_MAX), spec->mode);
 }
 
 static int note_all_memory(struct lwc_specs *specs)
@@ -143,6 +147,17 @@ static int note_all_memory(struct lwc_specs *specs)
 	return err;
 }
 
+static struct lwc_specs *specs_alloc(unsigned int n)
+{
+	struct lwc_specs *specs = kvmalloc(struct_size(specs, list, n), GFP_KERNEL_ACCOUNT);
+
+	if (!specs)
+		return NULL;
+	mt_init(&specs->memory);
+	specs->n = n;
+	return specs;
+}
+
 struct lwc_specs *lwc_specs_read(u64 user_specs, unsigned int n, enum lwc_purpose purpose)
 {
 	struct lwc_specs *specs;
@@ -152,11 +167,9 @@ struct lwc_specs *lwc_specs_read(u64 user_specs, unsigned int n, enum lwc_purpos
 		return NULL;
 	if (n > LWC_MAX_SPECS)
 		return ERR_PTR(-E2BIG);
-	specs = kvmalloc(struct_size(specs, list, n), GFP_KERNEL_ACCOUNT);
+	specs = specs_alloc(n);
 	if (!specs)
 		return ERR_PTR(-ENOMEM);
-	mt_init(&specs->memory);
-	specs->n = n;
 	err = -EFAULT;
 	if (!copy_from_user(specs->list, u64_to_user_ptr(user_specs),
 			    array_size(n, sizeof(specs->list[0]))))
@@ -176,11 +189,10 @@ void lwc_specs_free(struct lwc_specs *specs)
 	kvfree(specs);
 }
 
-unsigned int lwc_specs_next_memory(const struct lwc_specs *specs, unsigned long *start,
-				   unsigned long *end)
+unsigned int lwc_specs_next_range(const struct lwc_specs *specs, unsigned long *start,
+				  unsigned long *end)
 {
 	MA_STATE(mas, NULL, *end, *end);
-	unsigned int mode = 0;
 	void *entry;
 
 	if (!specs)
@@ -188,15 +200,23 @@ unsigned int lwc_specs_next_memory(const struct lwc_specs *specs, unsigned long 
 	/* Nothing is stored any more: it is only read. */
 	mas.tree = (struct maple_tree *)&specs->memory;
 	rcu_read_lock();
-	mas_for_each(&mas, entry, ULONG_MAX) {
-		if (xa_to_value(entry) == LWC_COW)
-			continue;
-		mode = xa_to_value(entry);
-		*start = mas.index;
-		*end = mas.last + 1;
-		break;
-	}
+	entry = mas_find(&mas, ULONG_MAX);
 	rcu_read_unlock();
+	if (!entry)
+		return 0;
+	*start = mas.index;
+	*end = mas.last + 1;
+	return xa_to_value(entry);
+}
+
+unsigned int lwc_specs_next_memory(const struct lwc_specs *specs, unsigned long *start,
+				   unsigned long *end)
+{
+	unsigned int mode;
+
+	do {
+		mode = lwc_specs_next_range(specs, start, end);
+	} while (mode == LWC_COW);
 	return mode;
 }
 
@@ -241,4 +261,24 @@ bool lwc_specs_name_file(const void *context, unsigned int fd, struct file *file
 bool lwc_specs_name_memory(const struct lwc_specs *specs)
 {
 	return specs && !mtree_empty(&specs->memory);
+}
+
+struct lwc_specs *lwc_specs_shared(const struct lwc_specs *specs)
+{
+	struct lwc_specs *shared = specs_alloc(0);
+	unsigned long start, end = 0;
+	unsigned int mode;
+	int err;
+
+	if (!shared)
+		return ERR_PTR(-ENOMEM);
+	err = note_range(shared, 0, TASK_SIZE_MAX, LWC_UNMAP);
+	while (!err && (mode = lwc_specs_next_memory(specs, &start, &end))) {
+		if (mode == LWC_SHARE)
+			err = note_range(shared, start, end, mode);
+	}
+	if (!err)
+		return shared;
+	lwc_specs_free(shared);
+	return ERR_PTR(err);
 }

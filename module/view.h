@@ -75,6 +75,17 @@ bool lwc_specs_name_file(const void *specs, unsigned int fd, struct file *file);
 bool lwc_specs_name_memory(const struct lwc_specs *specs);
 
 /**
+ * lwc_specs_next_range() - the next range of memory that a spec names
+ * @specs: the list; NULL: none
+ * @start: set to where it begins
+ * @end: where to look from; set to where it ends
+ *
+ * Return: its mode, or 0: there is none.
+ */
+unsigned int lwc_specs_next_range(const struct lwc_specs *specs, unsigned long *start,
+				  unsigned long *end);
+
+/**
  * lwc_specs_next_memory() - the next range that is not simply copied
  * @specs: the list; NULL: none
  * @start: set to where it begins
@@ -84,5 +95,13 @@ bool lwc_specs_name_memory(const struct lwc_specs *specs);
  */
 unsigned int lwc_specs_next_memory(const struct lwc_specs *specs, unsigned long *start,
 				   unsigned long *end);
+
+/**
+ * lwc_specs_shared() - of a list, what it says is to be shared, and nothing else seen
+ * @specs: a list
+ *
+ * Return: another list, or ERR_PTR(-ENOMEM).
+ */
+struct lwc_specs *lwc_specs_shared(const struct lwc_specs *specs);
 
 #endif /* LWC_VIEW_H */

@@ -5,62 +5,13 @@
  * and swapped-out memory, across mappings and holes; that READ is not to be undone;
  * and that what fails changes nothing.
  */
+#include "memory.h"
 #include "pinned.h"
 #include "test.h"
 #include "zram.h"
 
+#include <sys/auxv.h>
 #include <sys/uio.h>
-
-#define MEMORY(m, p, n)							\
-	{ .type = LWC_MEMORY, .mode = LWC_##m, .from = (uintptr_t)(p),	\
-	  .to = (uintptr_t)(p) + (n) }
-
-#ifndef MADV_PAGEOUT
-#define MADV_PAGEOUT		21
-#endif
-
-static void fill(volatile char *p, size_t size, int first)
-{
-	size_t i;
-
-	for (i = 0; i < size; i += PAGE)
-		p[i] = (char)(first + i / PAGE);
-}
-
-static long count_wrong(volatile char *p, size_t size, int first)
-{
-	long wrong = 0;
-	size_t i;
-
-	for (i = 0; i < size; i += PAGE)
-		wrong += p[i] != (char)(first + i / PAGE);
-	return wrong;
-}
-
-static sigjmp_buf after_fault;
-
-static void on_fault(int signal)
-{
-	siglongjmp(after_fault, signal);
-}
-
-/* Which signal a touch brings; 0: none. */
-static int touch(volatile char *p, bool write)
-{
-	struct sigaction action = { .sa_handler = on_fault };
-	int signal;
-
-	sigaction(SIGSEGV, &action, NULL);
-	sigaction(SIGBUS, &action, NULL);
-	signal = sigsetjmp(after_fault, 1);
-	if (signal)
-		return signal;
-	if (write)
-		*p = 1;
-	else
-		(void)*p;
-	return 0;
-}
 
 /* Shares @p with a context, and sees that each sees what the other writes. */
 static void expect_shared(struct __test_metadata *_metadata, char *p, size_t size)
@@ -573,9 +524,11 @@ LWC_TEST(whole_memory_read)
 	/* The kernel itself writes to a stack, and to what belongs to a thread (rseq). */
 	const uint64_t own = (uintptr_t)pthread_self() & ~(PAGE - 1);
 	const uint64_t stack = (uintptr_t)&own & ~(PAGE - 1);
+	/* Not beyond its end: there may be the vdso, which cannot be cut. */
+	const uint64_t top = getauxval(AT_EXECFN) & ~(PAGE - 1);
 	struct lwc_spec specs[] = {
 		{ LWC_MEMORY, LWC_READ, 0, 0, UINT64_MAX },
-		{ LWC_MEMORY, LWC_COW, 0, stack - 8 * PAGE, stack + 2 * PAGE },
+		{ LWC_MEMORY, LWC_COW, 0, stack - 8 * PAGE, top + PAGE },
 		{ LWC_MEMORY, LWC_COW, 0, own - PAGE, own + 2 * PAGE },
 	};
 	char *p = private_memory(PAGE);

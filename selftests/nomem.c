@@ -321,6 +321,92 @@ LWC_TEST(overlay)
 }
 
 /*
+ * Memory of another context comes here whole, or nothing of it: @modes of 6 pages, of
+ * which there is none there, and of 3 in a page table that is not there yet.
+ */
+static void overlay_memory(struct __test_metadata *_metadata, const unsigned int modes[2])
+{
+	const size_t size = 8 * PAGE;
+	char *p = private_memory(4 << 20), *far = p + (2 << 20);
+	const struct lwc_spec specs[] = {
+		{ .type = LWC_MEMORY, .mode = modes[0], .from = (uintptr_t)p + PAGE,
+		  .to = (uintptr_t)p + 7 * PAGE },
+		{ .type = LWC_MEMORY, .mode = modes[1], .from = (uintptr_t)far,
+		  .to = (uintptr_t)far + 3 * PAGE },
+		{ .type = LWC_FILES, .mode = LWC_COW, .from = 700, .to = 701 },
+	};
+	/* To share is hundreds of allocations, nearly all of a duplicate: see create_with_view. */
+	const int step = modes[0] == LWC_SHARE ? 4 : 1;
+	int n, status;
+
+	for (n = 1; n < 1000; n += step) {
+		IN_CHILD(status) {
+			int inner;
+			size_t i;
+			bool hit;
+			long r;
+
+			INJECTION_OF_CHILD();
+			memset(p, 1, size);
+			CONTEXT(inner) {
+				if (in.ev.arg) {
+					memset(p, 2, size);
+					munmap(p + 3 * PAGE, PAGE);
+					memset(far, 3, 3 * PAGE);
+					dup2(2, 700);
+				}
+				in.reply = p[2 * PAGE] + p[7 * PAGE];
+			}
+			ASSERT_LE(0, inner);
+			EXPECT_EQ(4, CALL(inner, 1));
+			fail(n);
+			r = lwc_overlay(inner, specs, ARRAY_SIZE(specs));
+			hit = failed();
+			if (r) {
+				EXPECT_ERR(lwc_overlay, ENOMEM, r);
+				EXPECT_TRUE(hit);
+				for (i = 0; i < size; i += PAGE)
+					EXPECT_EQ(1, p[i]);
+				EXPECT_EQ(0, far[0]);
+				EXPECT_FALSE(is_open(700));
+			} else {
+				EXPECT_EQ(1, p[0]);
+				EXPECT_EQ(2, p[PAGE]);
+				EXPECT_EQ(-1, msync(p + 3 * PAGE, PAGE, MS_ASYNC));
+				EXPECT_EQ(1, p[7 * PAGE]);
+				EXPECT_EQ(3, far[2 * PAGE]);
+				EXPECT_TRUE(is_open(700));
+				if (modes[0] == LWC_SHARE)
+					p[2 * PAGE] = 5;
+			}
+			EXPECT_EQ(!r && modes[0] == LWC_SHARE ? 7 : 4, CALL(inner, 0));
+			shm[0] += r != 0;
+			shm[1] = hit;
+			shm[2] += hit && !r;
+		}
+		EXPECT_EQ(0, status);
+		if (!shm[1])
+			break;
+	}
+	/* Before there is no way back, and after. */
+	EXPECT_LT(5, shm[0]);
+	EXPECT_LT(5, shm[2]);
+	EXPECT_GT(1000, n);
+}
+
+LWC_TEST(overlay_copy)
+{
+	NEED_INJECTION();
+	overlay_memory(_metadata, (unsigned int[]){ LWC_COW, LWC_READ });
+}
+
+LWC_TEST(overlay_share)
+{
+	NEED_INJECTION();
+	overlay_memory(_metadata, (unsigned int[]){ LWC_SHARE, LWC_COW });
+}
+
+/*
  * A renew that fails has changed nothing, or has left the context unusable until
  * one succeeds; this context is as it was in any case.
  */

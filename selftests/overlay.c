@@ -352,7 +352,6 @@ LWC_TEST(bad_arguments)
 		{ "flag 4", { LWC_FILES, LWC_COW, 4, 0, UINT64_MAX } },
 	};
 	static const struct lwc_spec later[] = {
-		{ LWC_MEMORY, LWC_COW, 0, PAGE, 2 * PAGE },
 		{ LWC_CREDS, LWC_COW, 0, 0, UINT64_MAX },
 		{ LWC_FILES, LWC_SHARE, 0, 0, UINT64_MAX },
 	};

@@ -325,20 +325,28 @@ int lwc_keep(int ctx);
  * Paper, section 2: lwOverlay. What is open there is open here under the same
  * number, as by dup(2): the same open file, and for a context's descriptor (of which
  * LWC_INHERIT has to be said) the same rights. What was at that number here is
- * closed; a number that is not open there stays what it is. All is done or nothing.
- *
- * Specs of LWC_MEMORY are not finished: -EOPNOTSUPP once all has been checked.
+ * closed; a number that is not open there stays what it is. Ranges of memory come
+ * to the same addresses as fork(2) would hand them on (LWC_COW), as shared memory
+ * (LWC_SHARE), or never to be written to from here (LWC_READ). What was mapped there
+ * goes; a hole there becomes a hole here. All is done or nothing.
  *
  * Return: 0. Errors:
  *   -EBADF       @ctx is not a context's descriptor
- *   -EPERM       @ctx lacks LWC_MAY_OVERLAY, or has it for less than is asked for
+ *   -EPERM       @ctx lacks LWC_MAY_OVERLAY, or has it for less than is asked for; or
+ *                memory here is sealed, mseal(2)
  *   -ESRCH       @ctx belongs to another process, or its context is gone
  *   -EFAULT      @specs cannot be read
  *   -E2BIG       @n is more than LWC_MAX_SPECS
- *   -EINVAL      bad spec (type, mode, flag, range), or @ctx is a snapshot
- *   -EOPNOTSUPP  a spec of LWC_MEMORY or LWC_CREDS, or LWC_SHARE of LWC_FILES
+ *   -EINVAL      bad spec (type, mode, flag, range), or @ctx is a snapshot; the calling
+ *                stack, or the stack pointer or event of a thread that has left this
+ *                context, is in the range; a huge page (hugetlb) here would be cut
+ *   -EOPNOTSUPP  a spec of LWC_CREDS, or LWC_SHARE of LWC_FILES; hugetlb or device
+ *                memory there, or with a protection key that is not allocated here;
+ *                LWC_SHARE of a growing stack
+ *   -EBUSY       LWC_SHARE of a page that is pinned for DMA, or of what a thread in
+ *                @ctx maps anew all the time; a userfaultfd watches memory here
  *   -EMFILE      the limit of descriptors is below one that is asked for
- *   -ENOMEM      not enough memory
+ *   -ENOMEM      not enough memory; RLIMIT_AS, RLIMIT_DATA, or too many mappings
  */
 int lwc_overlay(int ctx, const struct lwc_spec *specs, unsigned n);
 

@@ -121,6 +121,16 @@ static inline int lwc_split_vma(struct mm_struct *mm, unsigned long address)
 #endif
 }
 
+/* Has the program said that this is to stay as it is (mseal(2))? */
+static inline bool lwc_is_sealed(const struct vm_area_struct *vma)
+{
+#ifdef VM_SEALED
+	return vma->vm_flags & VM_SEALED;
+#else
+	return false;
+#endif
+}
+
 /*
  * The page at @address, whatever its protection, with a reference. Return: 0, -EFAULT
  * (there cannot be one), -EINTR, -ENOMEM.

@@ -17,6 +17,7 @@ DEFINE_STATIC_CALL_NULL(lwc_kallsyms_lookup_name, kallsyms_lookup_name);
 /* An address that the kernel itself calls indirectly, so never sealed. */
 typeof(do_no_restart_syscall) *lwc_do_no_restart_syscall;
 struct percpu_counter *lwc_committed;
+const int *lwc_max_map_count;
 
 unsigned long lwc_symbol_address(const char *name)
 {
@@ -71,7 +72,8 @@ int lwc_symbols_resolve(void)
 		return -ENOENT;
 	lwc_do_no_restart_syscall = (typeof(do_no_restart_syscall) *)address;
 	lwc_committed = (struct percpu_counter *)resolve("vm_committed_as");
-	if (!lwc_committed)
+	lwc_max_map_count = (const int *)resolve("sysctl_max_map_count");
+	if (!lwc_committed || !lwc_max_map_count)
 		return -ENOENT;
 	return 0;
 }

@@ -190,6 +190,9 @@ extern typeof(do_no_restart_syscall) *lwc_do_no_restart_syscall;
 /* What has been promised to programs (vm.overcommit_memory), in pages. */
 extern struct percpu_counter *lwc_committed;
 
+/* How many mappings an address space may have. */
+extern const int *lwc_max_map_count;
+
 /**
  * lwc_symbols_resolve() - find every function of the list
  *
