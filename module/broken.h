@@ -2,15 +2,24 @@
 /*
  * broken.h - test-only builds that break one thing.
  *
- * `LWC_BREAK=no_fpu_save` builds a module in which lwc_broken(NO_FPU_SAVE) is
- * true; the tests must notice. In every other build it is the constant 0 and
- * costs nothing. It must never guard anything but such a defect.
+ * In a build with `LWC_BREAKABLE=y`, loaded with `broken=no_fpu_save`,
+ * lwc_broken(NO_FPU_SAVE) is true; the tests must notice. In every other build it is
+ * the constant false and costs nothing. It must never guard anything but such a defect.
  */
 #ifndef LWC_BROKEN_H
 #define LWC_BROKEN_H
 
-#include <linux/kconfig.h>
+#include <linux/types.h>
 
-#define lwc_broken(defect)	IS_ENABLED(LWC_BREAK_##defect)
+#ifdef LWC_BREAKABLE
+/**
+ * lwc_is_broken() - is this the defect that the module was loaded with?
+ */
+bool lwc_is_broken(const char *defect);
+
+#define lwc_broken(defect)	lwc_is_broken(#defect)
+#else
+#define lwc_broken(defect)	false
+#endif
 
 #endif /* LWC_BROKEN_H */
