@@ -324,7 +324,7 @@ int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model
 			  struct mm_struct **old_mm)
 {
 	const bool quiet = lwc_context_is_quiet(context) && lwc_context_is_quiet(model);
-	bool torn = false;
+	bool torn = false, spoilt = false;
 	struct mm_struct *mm;
 	int err;
 
@@ -335,20 +335,19 @@ int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model
 		err = lwc_pair_equalise(context->pair, context->mm, quiet);
 		if (!err)
 			context->torn = false;
-		if (err != -EAGAIN)
+		if (err != -EAGAIN && err != -ESTALE)
 			return err;
-		torn = true;
+		torn = err == -EAGAIN;
+		spoilt = true;
 	}
 	if (has_view(context))
 		mm = duplicate_view(model, context->specs, context->private);
 	else
 		mm = duplicate_paired(context, model);
 	if (IS_ERR(mm)) {
-		if (torn) {
-			context->torn = true;
-			lwc_pair_free(context->pair);
-			context->pair = NULL;
-		}
+		context->torn |= torn;
+		if (spoilt)
+			forget_pair(context);
 		return PTR_ERR(mm);
 	}
 	*old_mm = context->mm;
@@ -361,7 +360,7 @@ int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model
 int lwc_context_restore_mm(struct lwc_context *context, struct lwc_context *record,
 			   struct mm_struct **mm)
 {
-	bool torn = context->torn;
+	bool torn = context->torn, spoilt = false;
 	int err;
 
 	*mm = NULL;
@@ -371,9 +370,10 @@ int lwc_context_restore_mm(struct lwc_context *context, struct lwc_context *reco
 		return 0;
 	if (!torn && lwc_pair_joins(record->pair, context->mm, record->mm) && can_stay(context)) {
 		err = lwc_pair_equalise(record->pair, context->mm, lwc_context_is_quiet(context));
-		if (err != -EAGAIN)
+		if (err != -EAGAIN && err != -ESTALE)
 			return err;
-		torn = true;
+		torn = err == -EAGAIN;
+		spoilt = true;
 	}
 	*mm = lwc_pair_duplicate(record->mm, context->process->leader, LWC_SOURCE_FROZEN, true,
 				 &record->pair);
@@ -381,6 +381,8 @@ int lwc_context_restore_mm(struct lwc_context *context, struct lwc_context *reco
 		err = PTR_ERR(*mm);
 		*mm = NULL;
 		context->torn = torn;
+		if (spoilt)
+			forget_pair(record);
 		return err;
 	}
 	context->torn = false;

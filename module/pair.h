@@ -133,6 +133,7 @@ struct lwc_table {
  * @n_wiped: how many
  * @wipes: there are more
  * @trusted: the bases are right, and nothing else stands against the sum
+ * @lacks: the side that runs may have something that a duplicate lacks
  */
 struct lwc_pair {
 	struct lwc_side side[2];
@@ -144,6 +145,7 @@ struct lwc_pair {
 	unsigned int n_wiped;
 	bool wipes;
 	bool trusted;
+	bool lacks;
 };
 
 /**

@@ -1167,21 +1167,26 @@ static int equalise(struct sync *sync, bool quiet, long *now)
 		if (!track)
 			continue;
 		if (lwc_mm_has_other_notifiers(mm_of(sync, role), &track->notifier))
-			return -EAGAIN;
+			return -ESTALE;
 		sync->others[role] = !list_is_singular(&track->sides);
+	}
+	changed = have_mappings_changed(sync);
+	/* What a snapshot records a duplicate must not lack, whichever way it is recorded. */
+	if (!sync->side[DST]->track && (changed || pair->lacks)) {
+		pair->lacks = lwc_mm_lacks_duplicate(mm_of(sync, SRC));
+		if (pair->lacks)
+			return -EOPNOTSUPP;
 	}
 	if (is_overdue(pair)) {
 		lwc_count(aged);
-		return lwc_broken(AGED_PAGE_MISSED) ? 0 : -EAGAIN;
+		return lwc_broken(AGED_PAGE_MISSED) ? 0 : -ESTALE;
 	}
-	changed = have_mappings_changed(sync);
 	if (changed) {
-		/* What a snapshot records a duplicate must not lack. */
-		if (!sync->side[DST]->track && lwc_mm_lacks_duplicate(mm_of(sync, SRC)))
-			return -EOPNOTSUPP;
 		err = equalise_mappings(sync);
 		if (err)
 			return err;
+		/* A program keeps what it has locked since, and the like. */
+		pair->lacks = sync->side[DST]->track && lwc_mm_lacks_duplicate(mm_of(sync, DST));
 	}
 	err = gather_notes(sync);
 	if (err == -EAGAIN)

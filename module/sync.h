@@ -16,10 +16,10 @@ struct lwc_pair;
  * @quiet: neither is in use by any task but the current one
  *
  * Return: 0; -EINTR (being killed), -EOPNOTSUPP (@to is a snapshot's, which
- * could not record what the other maps): nothing was changed; -EAGAIN: it cannot be
- * done so, or would cost more than a new duplicate. Then @to may be changed in
- * parts, the pair is of no use any more, and the caller replaces @to by a
- * duplicate of the other.
+ * could not record what the other maps): nothing was changed. Or it cannot be done so,
+ * or would cost more than a new duplicate, and the caller replaces @to by a duplicate
+ * of the other; the pair is of no use any more: -ESTALE: nothing was changed; -EAGAIN:
+ * @to may be changed in parts.
  */
 int lwc_pair_equalise(struct lwc_pair *pair, struct mm_struct *to, bool quiet);
 

@@ -484,6 +484,27 @@ LWC_TEST(refused_rearm)
 		ROLLBACK(snap, 0);
 }
 
+/* The same at the moment when a duplicate would cost less than to look at kept pages. */
+LWC_TEST(refused_rearm_of_old_pages)
+{
+	const int n = 500;
+	char *p = private_memory(n * PAGE), *q = private_memory(PAGE);
+	struct lwc_event ev;
+	int snap, round;
+
+	memset(p, 1, n * PAGE);
+	round = SNAPSHOT(snap);
+	EXPECT_EQ(1, p[round * 7 % n * PAGE]);
+	if (!round)
+		memset(p, 2, n * PAGE);
+	p[round * 7 % n * PAGE] = 3;
+	ASSERT_EQ(0, mlock(q, PAGE));
+	EXPECT_ERR(lwc_snapshot, EOPNOTSUPP, lwc_snapshot(snap, 0, &ev));
+	ASSERT_EQ(0, munlock(q, PAGE));
+	if (round < 80)
+		ROLLBACK(snap, 0);
+}
+
 /* Nobody listens to a snapshot, out of which truncation takes pages as well. */
 LWC_TEST(truncated_as_another_comes)
 {
