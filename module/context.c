@@ -320,13 +320,23 @@ static bool can_stay(const struct lwc_context *context)
 	return !lwc_mm_has_state_of_its_own(context->mm) && is_left_by_all(context);
 }
 
+/*
+ * @context could not be made equal (@err of lwc_pair_equalise()), and there is no duplicate
+ * to take its place. @paired has the pair.
+ */
+static void give_up(struct lwc_context *context, struct lwc_context *paired, int err)
+{
+	if (err == -EAGAIN)
+		context->torn = true;
+	forget_pair(paired);
+}
+
 int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model,
 			  struct mm_struct **old_mm)
 {
 	const bool quiet = lwc_context_is_quiet(context) && lwc_context_is_quiet(model);
-	bool torn = false, spoilt = false;
 	struct mm_struct *mm;
-	int err;
+	int err = 0;
 
 	*old_mm = NULL;
 	if (lwc_pair_joins(context->pair, context->mm, model->mm) && can_stay(context) &&
@@ -337,17 +347,14 @@ int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model
 			context->torn = false;
 		if (err != -EAGAIN && err != -ESTALE)
 			return err;
-		torn = err == -EAGAIN;
-		spoilt = true;
 	}
 	if (has_view(context))
 		mm = duplicate_view(model, context->specs, context->private);
 	else
 		mm = duplicate_paired(context, model);
 	if (IS_ERR(mm)) {
-		context->torn |= torn;
-		if (spoilt)
-			forget_pair(context);
+		if (err)
+			give_up(context, context, err);
 		return PTR_ERR(mm);
 	}
 	*old_mm = context->mm;
@@ -360,29 +367,26 @@ int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model
 int lwc_context_restore_mm(struct lwc_context *context, struct lwc_context *record,
 			   struct mm_struct **mm)
 {
-	bool torn = context->torn, spoilt = false;
-	int err;
+	int err = 0;
 
 	*mm = NULL;
 	if (record->torn)
 		return -ENOTRECOVERABLE;
 	if (lwc_broken(PAGE_NOT_RESTORED))
 		return 0;
-	if (!torn && lwc_pair_joins(record->pair, context->mm, record->mm) && can_stay(context)) {
+	if (!context->torn && lwc_pair_joins(record->pair, context->mm, record->mm) &&
+	    can_stay(context)) {
 		err = lwc_pair_equalise(record->pair, context->mm, lwc_context_is_quiet(context));
 		if (err != -EAGAIN && err != -ESTALE)
 			return err;
-		torn = err == -EAGAIN;
-		spoilt = true;
 	}
 	*mm = lwc_pair_duplicate(record->mm, context->process->leader, LWC_SOURCE_FROZEN, true,
 				 &record->pair);
 	if (IS_ERR(*mm)) {
+		if (err)
+			give_up(context, record, err);
 		err = PTR_ERR(*mm);
 		*mm = NULL;
-		context->torn = torn;
-		if (spoilt)
-			forget_pair(record);
 		return err;
 	}
 	context->torn = false;
