@@ -4,8 +4,8 @@
  *
  * As fork() copies a mapping, but into the middle of what runs, in the place of what is
  * there. All that can be refused is asked first; then there is no way back, and what
- * needs memory is done again until there is some, as by __GFP_NOFAIL. Who is killed
- * meanwhile never sees what it got of it.
+ * needs memory is done again for a while, until there is some. Who is killed meanwhile
+ * never sees what it got of it.
  *
  * Both mmap locks are held for writing from the first question to the end, so the answers
  * hold. Nothing else takes two, but under the process's lock, which is held as well; so
@@ -44,7 +44,7 @@
  * @mappings: how many more there will be
  * @pages: the same, counted against RLIMIT_AS
  * @data: the same, of private writable memory: RLIMIT_DATA
- * @promised: pages that are promised to @mm and not yet mapped there
+ * @promised: pages that have to be promised to @mm before they are mapped there
  * @merged: some of it is for KSM
  * @deadline: when to stop waiting for memory, in jiffies
  */
@@ -183,7 +183,6 @@ static int split_target(const struct graft *graft)
 static int prepare(struct graft *graft)
 {
 	unsigned long start, end = 0;
-	long promised;
 	unsigned int mode;
 	int err = 0;
 
@@ -192,19 +191,14 @@ static int prepare(struct graft *graft)
 	end = 0;
 	while (!err && (mode = lwc_specs_next_range(graft->specs, &start, &end)))
 		err = ask_source(graft, start, end, mode);
-	/* Not yet promised, so it is not to be taken back if this ends here. */
-	promised = graft->promised;
-	graft->promised = 0;
 	err = err ?: ask_limits(graft);
 	err = err ?: split_target(graft);
 #ifdef CONFIG_KSM
 	if (!err && graft->merged && !test_bit(MMF_VM_MERGEABLE, &graft->mm->flags))
 		err = kernel_call(__ksm_enter)(graft->mm);
 #endif
-	err = err ?: lwc_commit_memory(graft->mm, promised);
-	if (!err)
-		graft->promised = promised;
-	return err;
+	/* Last, as what is promised has to be taken back. */
+	return err ?: lwc_commit_memory(graft->mm, graft->promised);
 }
 
 /* What may not */
@@ -293,21 +287,26 @@ static int replace_all(struct graft *graft)
 	unsigned long start, end = 0;
 	unsigned int mode;
 
+	int err = 0;
+
 	kernel_call(uprobe_dup_mmap)(graft->source, graft->mm);
-	while ((mode = lwc_specs_next_range(graft->specs, &start, &end))) {
-		if (replace(graft, start, end, mode)) {
-			/* It may also be that another thread is about to exec. */
-			if (!fatal_signal_pending(current))
-				force_sig(SIGKILL);
-			return -ENOTRECOVERABLE;
-		}
-	}
+	while (!err && (mode = lwc_specs_next_range(graft->specs, &start, &end)))
+		err = replace(graft, start, end, mode);
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
-	if (test_bit(MMF_VM_HUGEPAGE, &graft->source->flags) &&
+	if (!err && test_bit(MMF_VM_HUGEPAGE, &graft->source->flags) &&
 	    !test_bit(MMF_VM_HUGEPAGE, &graft->mm->flags))
 		kernel_call(__khugepaged_enter)(graft->mm);
 #endif
-	return 0;
+	lwc_uncommit_memory(graft->promised);
+	/* Pages that both have now are read-only in the source. */
+	if (!lwc_broken(GRAFT_WITHOUT_FLUSH))
+		kernel_call(flush_tlb_mm_range)(graft->source, 0, TLB_FLUSH_ALL, 0, true);
+	if (!err)
+		return 0;
+	/* It may also be that another thread is about to exec. */
+	if (!fatal_signal_pending(current))
+		force_sig(SIGKILL);
+	return -ENOTRECOVERABLE;
 }
 
 int lwc_graft(struct mm_struct *source, const struct lwc_specs *specs, bool limited)
@@ -326,10 +325,6 @@ int lwc_graft(struct mm_struct *source, const struct lwc_specs *specs, bool limi
 	err = prepare(&graft);
 	if (!err)
 		err = replace_all(&graft);
-	lwc_uncommit_memory(graft.promised);
-	/* Pages that both have now are read-only in the source. */
-	if (!lwc_broken(GRAFT_WITHOUT_FLUSH))
-		kernel_call(flush_tlb_mm_range)(source, 0, TLB_FLUSH_ALL, 0, true);
 	mmap_write_unlock(graft.mm);
 	mmap_write_unlock(source);
 end:
