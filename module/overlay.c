@@ -6,7 +6,6 @@
  * change what the other context sees, nor give what its descriptor does not allow.
  */
 #include <linux/err.h>
-#include <linux/maple_tree.h>
 #include <linux/sched.h>
 
 #include "context.h"
@@ -39,11 +38,12 @@ struct leftovers {
 	struct mm_struct *mm;
 };
 
-static bool names_address(const struct lwc_specs *specs, unsigned long address)
+/* Is there anything from @first to @last that is asked for? */
+static bool names_any(const struct lwc_specs *specs, unsigned long first, unsigned long last)
 {
-	struct maple_tree *memory = (struct maple_tree *)&specs->memory;
+	unsigned long start, end = first;
 
-	return address < TASK_SIZE_MAX && mtree_load(memory, address);
+	return lwc_specs_next_range(specs, &start, &end) && start <= last;
 }
 
 /* Where other threads come back to @context, and what they are told there, has to stay. */
@@ -56,9 +56,8 @@ static bool is_in_the_way(const struct lwc_context *context, const struct lwc_sp
 
 		if (place->thread->place == place)
 			continue;
-		if (names_address(specs, event) || names_address(specs, place->regs.sp) ||
-		    names_address(specs, event + sizeof(struct lwc_event) - 1) ||
-		    names_address(specs, place->regs.sp - LWC_RED_ZONE))
+		if (names_any(specs, event, event + sizeof(struct lwc_event) - 1) ||
+		    names_any(specs, place->regs.sp - LWC_RED_ZONE, place->regs.sp))
 			return true;
 	}
 	return false;
