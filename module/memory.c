@@ -245,6 +245,21 @@ static void limit_objects(struct xarray *limited, struct mm_struct *mm)
 	}
 }
 
+/*
+ * Was it limited by the above? Others who set the flag: drivers, perf, AIO, on what is neither
+ * a file nor a disk.
+ */
+static bool is_limited(const struct vm_area_struct *vma)
+{
+	umode_t mode;
+
+	if (!(vma->vm_flags & VM_DONTEXPAND) || !(vma->vm_flags & VM_SHARED) ||
+	    (vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_DONTCOPY)))
+		return false;
+	mode = file_inode(vma->vm_file)->i_mode;
+	return S_ISREG(mode) || S_ISBLK(mode);
+}
+
 bool lwc_memory_is_limited(struct mm_struct *mm)
 {
 	MA_STATE(mas, &mm->mm_mt, 0, 0);
@@ -255,15 +270,9 @@ bool lwc_memory_is_limited(struct mm_struct *mm)
 		return false;
 	mmap_read_lock(mm);
 	mas_for_each(&mas, vma, ULONG_MAX) {
-		const umode_t mode = vma->vm_file ? file_inode(vma->vm_file)->i_mode : 0;
-
-		/* Others who set it: drivers, perf, AIO. Theirs are neither files nor disks. */
-		if ((vma->vm_flags & VM_DONTEXPAND) && (vma->vm_flags & VM_SHARED) &&
-		    !(vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_DONTCOPY)) &&
-		    (S_ISREG(mode) || S_ISBLK(mode))) {
-			limited = true;
+		limited = is_limited(vma);
+		if (limited)
 			break;
-		}
 	}
 	mmap_read_unlock(mm);
 	return limited;
