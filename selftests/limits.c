@@ -5,7 +5,6 @@
  * may leave them changed.
  */
 #include <grp.h>
-#include <sys/utsname.h>
 
 #include "test.h"
 
@@ -323,27 +322,12 @@ LWC_TEST(a_thousand_at_once)
 	EXPECT_EQ(before, contexts_settle(before));
 }
 
-/* KB, as the kernel estimates it. */
-static long memory_available(void)
-{
-	FILE *f = fopen("/proc/meminfo", "re");
-	char line[100];
-	long n = -1;
-
-	while (f && fgets(line, sizeof(line), f) && n < 0)
-		if (sscanf(line, "MemAvailable: %ld", &n) != 1)
-			n = -1;
-	if (f)
-		fclose(f);
-	return n;
-}
-
 /* Each has been entered, and has what it wrote there. As many as there is memory for. */
 LWC_TEST(ten_thousand_parked)
 {
 	const long most = 90, contexts = parameter("max_contexts"), before = counter("contexts");
 	const struct rlimit limit = { .rlim_cur = 20000, .rlim_max = 20000 };
-	long room = memory_available() / 2 / most, n = scaled(100000), i, used;
+	long room = meminfo("MemAvailable:") / 2 / most, n = scaled(100000), i, used;
 	struct utsname kernel;
 	int status, *ctx;
 
@@ -355,7 +339,7 @@ LWC_TEST(ten_thousand_parked)
 	ASSERT_EQ(0, set_parameter("max_contexts", n + 10));
 	IN_CHILD(status) {
 		ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
-		used = memory_available();
+		used = meminfo("MemAvailable:");
 		for (i = 0; i < n; i++) {
 			CONTEXT(ctx[i]) {
 				in.reply = in.ev.arg + 1;
@@ -365,7 +349,7 @@ LWC_TEST(ten_thousand_parked)
 			}
 			ASSERT_EQ((uint64_t)i + 1, CALL(ctx[i], i));
 		}
-		used -= memory_available();
+		used -= meminfo("MemAvailable:");
 		printf("#: %ld parked contexts of a small process, %ld KB each\n", n, used / n);
 		fflush(stdout);
 		/* A kernel that checks itself needs more. */

@@ -221,13 +221,10 @@ LWC_TEST(share_swapped_out)
 {
 	char *p = private_memory(64 * PAGE);
 	struct lwc_spec spec = MEMORY(SHARE, p, 64 * PAGE);
-	int ctx, swap = -1;
+	int ctx, swap;
 
-	if (!has_swap()) {
-		swap = zram_add(32);
-		if (swap < 0 || !zram_swap_on(swap, 32))
-			SKIP(return, "needs zram, and the right to swap to it");
-	}
+	if (!swap_begin(&swap))
+		SKIP(return, "needs zram, and the right to swap to it");
 	fill(p, 64 * PAGE, 1);
 	ASSERT_EQ(0, madvise(p, 64 * PAGE, MADV_PAGEOUT));
 	CONTEXT_WITH(ctx, &spec, 1, 0) {
@@ -240,10 +237,7 @@ LWC_TEST(share_swapped_out)
 	EXPECT_EQ(0, count_wrong(p, 64 * PAGE, 2));
 	lwc_close(ctx);
 	munmap(p, 64 * PAGE);
-	if (swap >= 0) {
-		zram_swap_off(swap);
-		zram_remove(swap);
-	}
+	swap_end(swap);
 }
 
 LWC_TEST(share_locked)
@@ -752,11 +746,9 @@ LWC_TEST(share_pinned)
 	struct lwc_event ev;
 	int ctx;
 
-	if (!is_root())
-		SKIP(return, "needs root");
+	NEED_ROOT();
 	fill(p, 4 * PAGE, 1);
-	if (!pinner_begin(_metadata, &pinner, p + 16))
-		SKIP(return, "no userfaultfd");
+	NEED_PINNER(&pinner, p + 16);
 	EXPECT_EQ('p', go_on(&pinner));
 	EXPECT_ERR(lwc_create, EBUSY, lwc_create(&spec, 1, 0, &ev));
 	EXPECT_FALSE(is_shared_here(p));
@@ -783,11 +775,9 @@ LWC_TEST(read_pinned)
 	struct pinner pinner;
 	int ctx;
 
-	if (!is_root())
-		SKIP(return, "needs root");
+	NEED_ROOT();
 	*p = 7;
-	if (!pinner_begin(_metadata, &pinner, p + 16))
-		SKIP(return, "no userfaultfd");
+	NEED_PINNER(&pinner, p + 16);
 	EXPECT_EQ('p', go_on(&pinner));
 	CONTEXT_WITH(ctx, &spec, 1, 0) {
 		expect_read_only(_metadata, p, PAGE, 7);

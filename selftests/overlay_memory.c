@@ -11,6 +11,10 @@
 
 #include <linux/userfaultfd.h>
 
+#ifndef SYS_mseal
+#define SYS_mseal	462
+#endif
+
 static const int THERE = 50;
 
 /* A context that fills @p when it is told to, and says how many pages are not as it left them. */
@@ -326,13 +330,10 @@ LWC_TEST(swapped_out)
 	const size_t size = 64 * PAGE;
 	char *p = private_memory(size);
 	struct lwc_spec spec = MEMORY(COW, p, size);
-	int ctx, swap = -1;
+	int ctx, swap;
 
-	if (!has_swap()) {
-		swap = zram_add(32);
-		if (swap < 0 || !zram_swap_on(swap, 32))
-			SKIP(return, "needs zram, and the right to swap to it");
-	}
+	if (!swap_begin(&swap))
+		SKIP(return, "needs zram, and the right to swap to it");
 	CONTEXT(ctx) {
 		if (in.ev.arg) {
 			fill(p, size, THERE);
@@ -351,10 +352,7 @@ LWC_TEST(swapped_out)
 	EXPECT_EQ(0, CALL(ctx, 0));
 	lwc_close(ctx);
 	munmap(p, size);
-	if (swap >= 0) {
-		zram_swap_off(swap);
-		zram_remove(swap);
-	}
+	swap_end(swap);
 }
 
 /* What came by an overlay goes by a rollback, and the engine copies on. */
@@ -727,11 +725,9 @@ LWC_TEST(share_of_what_is_pinned)
 		.type = LWC_FILES, .mode = LWC_COW, .flags = LWC_INHERIT, .from = me, .to = me + 1,
 	};
 
-	if (!is_root())
-		SKIP(return, "needs root");
+	NEED_ROOT();
 	fill(p, 4 * PAGE, 1);
-	if (!pinner_begin(_metadata, &pinner, p + 16))
-		SKIP(return, "no userfaultfd");
+	NEED_PINNER(&pinner, p + 16);
 	EXPECT_EQ('p', go_on(&pinner));
 	CONTEXT_WITH(ctx, &hand, 1, 0) {
 		p[0] = 9;
@@ -856,7 +852,7 @@ LWC_TEST(sealed)
 
 	ctx = context_that_fills(_metadata, p, 3 * PAGE);
 	CALL(ctx, 1);
-	if (syscall(462, p + PAGE, PAGE, 0))
+	if (syscall(SYS_mseal, p + PAGE, PAGE, 0))
 		SKIP(return, "no mseal");
 	EXPECT_ERR(lwc_overlay, EPERM, lwc_overlay(ctx, &spec, 1));
 	EXPECT_EQ(0, p[0]);
@@ -865,6 +861,10 @@ LWC_TEST(sealed)
 /* Limits on a process's memory, and on how many mappings it has. */
 LWC_TEST(limited)
 {
+	static const struct {
+		int resource;
+		const char *field;
+	} limits[] = { { RLIMIT_AS, "VmSize:" }, { RLIMIT_DATA, "VmData:" } };
 	const size_t size = 64 << 20;
 	char *p = private_memory(size);
 	struct lwc_spec spec = MEMORY(COW, p, size);
@@ -879,21 +879,16 @@ LWC_TEST(limited)
 	ASSERT_LE(0, ctx);
 	CALL(ctx, 0);
 	munmap(p, size);
-	/* 32 MB less than there would be. */
-	ASSERT_EQ(0, getrlimit(RLIMIT_AS, &limit));
-	limit.rlim_cur = (rlim_t)status_field("VmSize:") * 1024 + size / 2;
-	ASSERT_EQ(0, setrlimit(RLIMIT_AS, &limit));
-	EXPECT_ERR(lwc_overlay, ENOMEM, lwc_overlay(ctx, &spec, 1));
-	EXPECT_EQ(SIGSEGV, touch(p, false));
-	limit.rlim_cur = limit.rlim_max;
-	ASSERT_EQ(0, setrlimit(RLIMIT_AS, &limit));
-	ASSERT_EQ(0, getrlimit(RLIMIT_DATA, &limit));
-	limit.rlim_cur = (rlim_t)status_field("VmData:") * 1024 + size / 2;
-	ASSERT_EQ(0, setrlimit(RLIMIT_DATA, &limit));
-	EXPECT_ERR(lwc_overlay, ENOMEM, lwc_overlay(ctx, &spec, 1));
-	EXPECT_EQ(SIGSEGV, touch(p, false));
-	limit.rlim_cur = limit.rlim_max;
-	ASSERT_EQ(0, setrlimit(RLIMIT_DATA, &limit));
+	for (i = 0; i < (int)ARRAY_SIZE(limits); i++) {
+		ASSERT_EQ(0, getrlimit(limits[i].resource, &limit));
+		/* Half of what it would be more. */
+		limit.rlim_cur = (rlim_t)status_field(limits[i].field) * 1024 + size / 2;
+		ASSERT_EQ(0, setrlimit(limits[i].resource, &limit));
+		EXPECT_ERR(lwc_overlay, ENOMEM, lwc_overlay(ctx, &spec, 1));
+		EXPECT_EQ(SIGSEGV, touch(p, false));
+		limit.rlim_cur = limit.rlim_max;
+		ASSERT_EQ(0, setrlimit(limits[i].resource, &limit));
+	}
 
 	/* More mappings than there may be. */
 	EXPECT_EQ(1000, CALL(ctx, 1));

@@ -76,6 +76,7 @@ struct pinner {
 };
 
 /* For a page that @to lies in. Return: is there a userfaultfd to do it by? */
+/* Return: false where there is no userfaultfd; see NEED_PINNER(). */
 static inline bool pinner_begin(struct __test_metadata *_metadata, struct pinner *pinner, char *to)
 {
 	int tell[2], hear[2], fd = syscall(SYS_userfaultfd, O_CLOEXEC);
@@ -97,6 +98,12 @@ static inline bool pinner_begin(struct __test_metadata *_metadata, struct pinner
 	pinner->hear = hear[0];
 	return true;
 }
+
+#define NEED_PINNER(pinner, to)						\
+do {									\
+	if (!pinner_begin(_metadata, pinner, to))			\
+		SKIP(return, "no userfaultfd");				\
+} while (0)
 
 /* Return: what it says when it has done the next step. */
 static inline char go_on(const struct pinner *pinner)

@@ -434,15 +434,12 @@ LWC_TEST(kept_pages_age)
 LWC_TEST(written_where_the_source_is_swapped)
 {
 	const int n = 64;
-	int swap = -1, snap, round;
+	int swap, snap, round;
 	char *p;
 
 	NEED_ROOT();
-	if (!has_swap()) {
-		swap = zram_add(32);
-		if (swap < 0 || !zram_swap_on(swap, 32))
-			SKIP(return, "no swap device");
-	}
+	if (!swap_begin(&swap))
+		SKIP(return, "no swap device");
 	p = private_memory(n * PAGE);
 	memset(p, 1, n * PAGE);
 	madvise(p, n * PAGE, MADV_PAGEOUT);
@@ -454,10 +451,7 @@ LWC_TEST(written_where_the_source_is_swapped)
 	memset(p + round * 8 * PAGE, 2, 8 * PAGE);
 	if (round < 7)
 		ROLLBACK(snap, 0);
-	if (swap >= 0) {
-		zram_swap_off(swap);
-		zram_remove(swap);
-	}
+	swap_end(swap);
 }
 
 /*
@@ -718,8 +712,7 @@ LWC_TEST(pinned_meanwhile)
 
 	NEED_ROOT();
 	memset(p, 1, 2 * PAGE);
-	if (!pinner_begin(_metadata, &pinner, p + 16))
-		SKIP(return, "no userfaultfd");
+	NEED_PINNER(&pinner, p + 16);
 
 	/* Pinned when the snapshot is taken. */
 	EXPECT_EQ('p', go_on(&pinner));

@@ -311,11 +311,11 @@ static inline int set_parameter(const char *name, long value)
 	return r;
 }
 
-/* Field of /proc/self/status in kB (or a plain number); -1 if it is not there. */
-static inline long status_field(const char *name)
+/* Field of a file of /proc in kB (or a plain number); -1 if it is not there. */
+static inline long proc_field(const char *path, const char *name)
 {
 	static char text[8192];
-	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 	char *p;
 
@@ -328,21 +328,14 @@ static inline long status_field(const char *name)
 	return p ? strtol(p + strlen(name) + 1, NULL, 0) : -1;
 }
 
-/* Field of /proc/meminfo in kB. */
+static inline long status_field(const char *name)
+{
+	return proc_field("/proc/self/status", name);
+}
+
 static inline long meminfo(const char *name)
 {
-	static char text[8192];
-	int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	char *p;
-
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0)
-		return -1;
-	text[n] = 0;
-	p = strstr(text, name);
-	return p ? strtol(p + strlen(name) + 1, NULL, 0) : -1;
+	return proc_field("/proc/meminfo", name);
 }
 
 /* How many descriptors are open, not counting the one that this takes. */

@@ -121,4 +121,22 @@ static inline void zram_swap_off(int number)
 		perror("# swapoff");
 }
 
+/* Swap for one test, of 32 MB where there was none. Return: is there any? */
+static inline bool swap_begin(int *number)
+{
+	*number = -1;
+	if (has_swap())
+		return true;
+	*number = zram_add(32);
+	return *number >= 0 && zram_swap_on(*number, 32);
+}
+
+static inline void swap_end(int number)
+{
+	if (number < 0)
+		return;
+	zram_swap_off(number);
+	zram_remove(number);
+}
+
 #endif /* LWC_ZRAM_H */
