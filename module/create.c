@@ -350,6 +350,9 @@ static int restrict_locked(struct lwc_descriptor *descriptor, unsigned int right
 		descriptor->ranges = left;
 	}
 	WRITE_ONCE(descriptor->rights, descriptor->rights & rights);
+	/* It may be no way back any more. */
+	if (descriptor->context->known_as == descriptor)
+		descriptor->context->known_as = NULL;
 	return 0;
 }
 

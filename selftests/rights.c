@@ -62,6 +62,27 @@ LWC_TEST(self_is_handed_out)
 	EXPECT_EQ(8, CALL(giver, 7));
 }
 
+/* What may not be used to go back any more is no name for who called. */
+LWC_TEST(way_back_is_restricted)
+{
+	const struct lwc_spec inherit = {
+		LWC_FILES, LWC_COW, LWC_INHERIT, 0, UINT64_MAX,
+	};
+	int self = lwc_self(), ctx;
+
+	ASSERT_LE(3, self);
+	CONTEXT_WITH(ctx, &inherit, 1, 0) {
+		in.reply = in.ev.caller;
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_EQ(self, CALL(ctx, 0));
+	EXPECT_EQ(self, CALL(ctx, 0));
+	ASSERT_EQ(0, lwc_restrict(self, LWC_MAY_RESTRICT, NULL, 0));
+	EXPECT_NE(self, CALL(ctx, 0));
+	EXPECT_NE(self, CALL(ctx, 0));
+	lwc_close(self);
+}
+
 /* A context that holds only itself is held by nobody. */
 LWC_TEST(self_is_weak)
 {
