@@ -240,8 +240,14 @@ static unsigned int count_differing(struct files_struct *files, struct files_str
 	return n;
 }
 
+/*
+ * @room: for what is there now. If there is none it was put there while this went on, by
+ * who shares the table, and stays: as if that had come after.
+ *
+ * Return: what has to be put, NULL if there is nothing.
+ */
 static struct file *set_slot(struct files_struct *files, unsigned int fd, struct file *file,
-			     bool close_on_exec)
+			     bool close_on_exec, bool room)
 {
 	struct fdtable *fdt;
 	struct file *before;
@@ -250,7 +256,7 @@ static struct file *set_slot(struct files_struct *files, unsigned int fd, struct
 	fdt = table_of(files);
 	before = rcu_dereference_raw(fdt->fd[fd]);
 	/* Being opened by a task that shares the table: it is not ours yet. */
-	if (!before && test_bit(fd, fdt->open_fds)) {
+	if ((!before && test_bit(fd, fdt->open_fds)) || (before && before != file && !room)) {
 		spin_unlock(&files->file_lock);
 		return file;
 	}
@@ -428,13 +434,11 @@ void lwc_files_equalise(struct files_struct *files, struct files_struct *model,
 			continue;
 		}
 		/* The slot takes our reference to what is wanted. */
-		before = set_slot(files, fd, wanted, wanted_flag);
+		before = set_slot(files, fd, wanted, wanted_flag, closing->n < closing->max);
 		if (before && before == wanted)
 			fput(before);
-		else if (before && closing->n < closing->max)
-			closing->files[closing->n++] = before;
 		else if (before)
-			close_extra(files, before);
+			closing->files[closing->n++] = before;
 		if (now)
 			fput(now);
 		cond_resched();
