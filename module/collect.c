@@ -21,22 +21,73 @@
 #include "process.h"
 #include "snapshot.h"
 
-/* A table nobody else can change or hand on: that of a parked context. */
-static bool is_parked(const struct lwc_context *context)
+static bool holds(const struct lwc_context *context, const struct files_struct *files)
 {
-	return !context->pinned && !lwc_context_is_occupied(context, NULL) &&
-	       atomic_read(&context->files->count) == 1;
+	return context->files == files || (context->kept && context->kept->files == files);
 }
 
-static void visit_named(const struct lwc_context *context, void (*visit)(struct lwc_context *named))
+/* Is each reference to @files that of a context which nobody is in? */
+static bool is_held_by_parked(const struct lwc_process *process, const struct files_struct *files)
+{
+	int count = atomic_read(&files->count);
+	const struct lwc_context *context;
+
+	if (count == 1)
+		return true;
+	list_for_each_entry(context, &process->contexts, of_process) {
+		if (!holds(context, files))
+			continue;
+		if (!context->parked)
+			return false;
+		count -= context->files == files;
+		count -= context->kept && context->kept->files == files;
+	}
+	return !count;
+}
+
+/* Nobody can change the tables of a parked context, or hand on what is in them. */
+static void find_parked(struct lwc_process *process)
+{
+	struct lwc_context *context;
+
+	list_for_each_entry(context, &process->contexts, of_process)
+		context->parked = !context->pinned && !lwc_context_is_occupied(context, NULL);
+	list_for_each_entry(context, &process->contexts, of_process) {
+		if (context->parked && !is_held_by_parked(process, context->files))
+			context->parked = false;
+		cond_resched();
+	}
+}
+
+/* Of those who hold a table the first speaks for it. */
+static bool speaks_for(const struct lwc_context *context, const struct files_struct *files)
+{
+	const struct lwc_context *other;
+
+	if (atomic_read(&files->count) == 1)
+		return true;
+	list_for_each_entry(other, &context->process->contexts, of_process) {
+		if (holds(other, files))
+			return other == context;
+	}
+	return false;
+}
+
+static void visit(struct lwc_context *context, struct files_struct *files,
+		  void (*what)(struct lwc_context *named))
+{
+	lwc_files_visit(files, lwc_descriptor_visit, what, context->process);
+}
+
+/* What a snapshot or a kept state holds beside its context's table. */
+static void visit_records(struct lwc_context *context, void (*what)(struct lwc_context *named))
 {
 	const struct lwc_snapshot *snapshot;
 
-	lwc_files_visit(context->files, lwc_descriptor_visit, visit);
-	if (context->kept)
-		lwc_files_visit(context->kept->files, lwc_descriptor_visit, visit);
-	list_for_each_entry(snapshot, &context->snapshots, of_base)
-		lwc_files_visit(snapshot->record->files, lwc_descriptor_visit, visit);
+	list_for_each_entry(snapshot, &context->snapshots, of_base) {
+		if (snapshot->record->files)
+			visit(context, snapshot->record->files, what);
+	}
 }
 
 static void take_off(struct lwc_context *named)
@@ -44,9 +95,27 @@ static void take_off(struct lwc_context *named)
 	named->outside--;
 }
 
+static void take_off_named(struct lwc_context *context)
+{
+	if (speaks_for(context, context->files))
+		visit(context, context->files, take_off);
+	if (context->kept && context->kept->files != context->files &&
+	    speaks_for(context, context->kept->files))
+		visit(context, context->kept->files, take_off);
+	visit_records(context, take_off);
+}
+
 static void reach(struct lwc_context *named)
 {
 	named->reached = true;
+}
+
+static void reach_named(struct lwc_context *context)
+{
+	visit(context, context->files, reach);
+	if (context->kept && context->kept->files != context->files)
+		visit(context, context->kept->files, reach);
+	visit_records(context, reach);
 }
 
 /* Marks what can be reached, from what is marked on. */
@@ -62,7 +131,8 @@ static void spread(struct lwc_process *process)
 				continue;
 			context->searched = true;
 			more = true;
-			visit_named(context, reach);
+			reach_named(context);
+			cond_resched();
 		}
 	}
 }
@@ -76,12 +146,14 @@ void lwc_collect(struct lwc_process *process, struct list_head *doomed)
 		context->outside = lwc_descriptor_references(context);
 		context->searched = false;
 	}
+	find_parked(process);
 	list_for_each_entry(context, &process->contexts, of_process) {
-		if (is_parked(context))
-			visit_named(context, take_off);
+		if (context->parked)
+			take_off_named(context);
+		cond_resched();
 	}
 	list_for_each_entry(context, &process->contexts, of_process)
-		context->reached = context->outside > 0 || !is_parked(context);
+		context->reached = context->outside > 0 || !context->parked;
 	spread(process);
 	list_for_each_entry_safe(context, next, &process->contexts, of_process) {
 		if (!context->reached && !lwc_broken(RINGS_STAY))

@@ -266,20 +266,43 @@ static bool has_view(const struct lwc_context *context)
 	return lwc_specs_next_memory(context->specs, &start, &end);
 }
 
+static int fill_files(struct lwc_context *context, struct lwc_context *model,
+		      lwc_files_filter keep, const void *view)
+{
+	struct files_struct *files;
+
+	if (context->frozen)
+		context->shares_files = model->shares_files;
+	else
+		context->shares_files = lwc_specs_share_files(context->specs);
+	/* A snapshot puts nothing back in a table that is another's. */
+	if (context->shares_files && context->snapshot)
+		return 0;
+	if (context->shares_files && !lwc_broken(FILES_COPIED)) {
+		files = model->files;
+		atomic_inc(&files->count);
+	} else {
+		files = lwc_files_duplicate(model->files, keep, view);
+		if (IS_ERR(files))
+			return PTR_ERR(files);
+	}
+	context->files = files;
+	return 0;
+}
+
 int lwc_context_fill(struct lwc_context *context, struct lwc_context *model,
 		     lwc_files_filter keep, const void *view)
 {
-	struct files_struct *files;
 	struct mm_struct *mm;
+	int err;
 
 	context->owned = true;
 	context->fs = kernel_call(copy_fs_struct)(model->fs);
 	if (!context->fs)
 		return -ENOMEM;
-	files = lwc_files_duplicate(model->files, keep, view);
-	if (IS_ERR(files))
-		return PTR_ERR(files);
-	context->files = files;
+	err = fill_files(context, model, keep, view);
+	if (err)
+		return err;
 	/* The first renew makes a pair of a context and its creator. */
 	if (context->frozen)
 		mm = duplicate_paired(context, model);
@@ -293,6 +316,86 @@ int lwc_context_fill(struct lwc_context *context, struct lwc_context *model,
 	mmgrab(mm);
 	lwc_powers_copy(&context->powers, &model->powers);
 	return 0;
+}
+
+bool lwc_context_shares_table(const struct lwc_context *context)
+{
+	const struct lwc_context *other;
+
+	list_for_each_entry(other, &context->process->contexts, of_process) {
+		if (other != context &&
+		    (other->files == context->files ||
+		     (other->kept && other->kept->files == context->files)))
+			return true;
+	}
+	return false;
+}
+
+/* Than itself, and the current task if that is inside. */
+static bool has_more_users(const struct lwc_context *context)
+{
+	const bool inside = current->mm == context->mm;
+
+	return atomic_read(&context->files->count) > (inside && context->owned ? 2 : 1);
+}
+
+struct lwc_closing *lwc_context_reserve_files(struct lwc_context *context,
+					      struct files_struct *model, bool shared,
+					      const struct lwc_files_view *view)
+{
+	struct lwc_closing *closing;
+	struct files_struct *files;
+
+	if (shared && context->files == model)
+		return NULL;
+	if (!shared && context->shares_files)
+		return ERR_PTR(-EOPNOTSUPP);
+	if (!shared && !(has_more_users(context) && lwc_context_shares_table(context)))
+		return lwc_files_reserve(context->files, model, view);
+
+	closing = lwc_closing_alloc(0);
+	if (!closing)
+		return ERR_PTR(-ENOMEM);
+	if (shared) {
+		atomic_inc(&model->count);
+		closing->replacement = model;
+		return closing;
+	}
+	files = lwc_files_duplicate(model, view->keep, view->context);
+	if (IS_ERR(files)) {
+		lwc_files_close(closing);
+		return ERR_CAST(files);
+	}
+	closing->replacement = files;
+	return closing;
+}
+
+/* What it was told of its callers by goes: the table stays, and is another's. */
+static void take_out_callers(struct lwc_context *context)
+{
+	struct lwc_descriptor *descriptor;
+
+	list_for_each_entry(descriptor, &context->descriptors, of_table) {
+		if (descriptor->for_caller && !lwc_broken(CALLERS_STAY))
+			lwc_files_take_out(context->files, descriptor->fd, descriptor->file);
+	}
+}
+
+void lwc_context_equalise_files(struct lwc_context *context, struct files_struct *model,
+				bool shared, const struct lwc_files_view *view,
+				struct lwc_closing *closing)
+{
+	if (!closing)
+		return;
+	if (!closing->replacement) {
+		lwc_files_equalise(context->files, model, view, closing);
+		return;
+	}
+	take_out_callers(context);
+	context->shares_files = shared;
+	closing->of = context->files;
+	context->files = closing->replacement;
+	closing->replacement = NULL;
 }
 
 /*
@@ -429,6 +532,12 @@ int lwc_context_adopt(struct lwc_context *context)
 		atomic_inc(&current->files->count);
 		lwc_fs_get(current->fs);
 	}
+	if (context->files != current->files) {
+		/* Where the context has no reference and nobody else has it is gone. */
+		if (context->owned || lwc_context_shares_table(context))
+			take_out_callers(context);
+		context->shares_files = false;
+	}
 	context->files = current->files;
 	context->fs = current->fs;
 	return 0;
@@ -534,6 +643,12 @@ unlock:
 	return found;
 }
 
+/* Does somebody else have its table, so that this stays when it ends? */
+static bool has_company_in_table(const struct lwc_context *context)
+{
+	return context->owned && context->files && atomic_read(&context->files->count) > 1;
+}
+
 void lwc_context_doom(struct lwc_context *context, struct list_head *doomed)
 {
 	struct lwc_descriptor *descriptor, *next_descriptor;
@@ -546,6 +661,8 @@ void lwc_context_doom(struct lwc_context *context, struct list_head *doomed)
 		uncharge_user(context->user);
 		lwc_count_down(contexts);
 	}
+	if (has_company_in_table(context))
+		take_out_callers(context);
 	list_for_each_entry_safe(descriptor, next_descriptor, &context->descriptors, of_table) {
 		list_del_init(&descriptor->of_table);
 		descriptor->table = NULL;
@@ -594,14 +711,48 @@ static void context_bury(struct lwc_context *context)
 	lwc_context_put(context);
 }
 
+/*
+ * Who shares the table of one that ends may be named in that alone, and would keep it, and
+ * all that is open in it. Not so where the table is somebody's who lives.
+ */
+static bool leaves_a_table(const struct lwc_context *context)
+{
+	return has_company_in_table(context) && !context->frozen &&
+	       !(context->shares_files && context->creator->alive);
+}
+
+/* Where no context has a reference to its table the threads that are inside have. */
+static bool may_collect(const struct lwc_process *process)
+{
+	return same_thread_group(current, process->leader) && !(current->flags & PF_EXITING);
+}
+
+static void collect(struct lwc_process *process, struct list_head *doomed)
+{
+	mutex_lock(&process->lock);
+	lwc_collect(process, doomed);
+	mutex_unlock(&process->lock);
+	lwc_process_put(process);
+}
+
 void lwc_context_bury(struct list_head *doomed)
 {
 	struct lwc_context *context, *next;
+	struct lwc_process *process;
 
-	list_for_each_entry_safe(context, next, doomed, of_process) {
-		list_del_init(&context->of_process);
-		context_bury(context);
-	}
+	do {
+		process = NULL;
+		list_for_each_entry_safe(context, next, doomed, of_process) {
+			if (!process && leaves_a_table(context) && may_collect(context->process)) {
+				process = context->process;
+				lwc_process_get(process);
+			}
+			list_del_init(&context->of_process);
+			context_bury(context);
+		}
+		if (process)
+			collect(process, doomed);
+	} while (!list_empty(doomed));
 }
 
 static int descriptor_release(struct inode *inode, struct file *file)
@@ -725,11 +876,34 @@ static struct lwc_descriptor *find_standing(const struct lwc_context *table,
 	return NULL;
 }
 
+/* What is looked for: a name of @context for the one whose table it is. */
+struct wanted_name {
+	const struct lwc_context *table;
+	const struct lwc_context *context;
+};
+
+/* What @caller's name in @table is for; NULL: to switch alone. */
+static struct lwc_ranges *ranges_of_caller(const struct lwc_context *table,
+					   const struct lwc_context *caller)
+{
+	return table->creator == caller ? table->grants : NULL;
+}
+
+/* A name that was made for another table's context may be worth more, or less. */
+static bool is_anothers_caller(const struct lwc_descriptor *descriptor,
+			       const struct lwc_context *table)
+{
+	return descriptor->for_caller &&
+	       descriptor->ranges != ranges_of_caller(table, descriptor->context);
+}
+
 static bool names_context(const void *context, unsigned int fd, struct file *file)
 {
 	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
+	const struct wanted_name *wanted = context;
 
-	return descriptor && is_name_of(descriptor, context);
+	return descriptor && is_name_of(descriptor, wanted->context) &&
+	       !is_anothers_caller(descriptor, wanted->table);
 }
 
 /*
@@ -794,16 +968,18 @@ long lwc_descriptor_references(const struct lwc_context *context)
 	return references;
 }
 
-void lwc_descriptor_visit(void (*visit)(struct lwc_context *named), struct file *file)
+void lwc_descriptor_visit(void (*visit)(struct lwc_context *named), const void *process,
+			  struct file *file)
 {
 	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
 
-	if (descriptor && !descriptor->weak)
+	if (descriptor && !descriptor->weak && descriptor->context->process == process)
 		visit(descriptor->context);
 }
 
 int lwc_descriptor_number(struct lwc_context *table, struct lwc_context *context)
 {
+	const struct wanted_name wanted = { table, context };
 	struct lwc_descriptor *descriptor;
 	struct file *file;
 	int fd;
@@ -816,7 +992,7 @@ int lwc_descriptor_number(struct lwc_context *table, struct lwc_context *context
 		context->known_as = descriptor;
 		return descriptor->fd;
 	}
-	file = lwc_files_find(table->files, names_context, context, &fd);
+	file = lwc_files_find(table->files, names_context, &wanted, &fd);
 	if (!file)
 		return -1;
 	remember(table, file->private_data, fd);
@@ -839,10 +1015,9 @@ int lwc_descriptor_for_caller(struct lwc_context *table, struct lwc_context *cal
 		return PTR_ERR(file);
 	descriptor = file->private_data;
 	descriptor->for_caller = true;
-	if (table->grants && table->creator == caller) {
+	descriptor->ranges = lwc_ranges_get(ranges_of_caller(table, caller));
+	if (descriptor->ranges)
 		descriptor->rights |= LWC_MAY_OVERLAY;
-		descriptor->ranges = lwc_ranges_get(table->grants);
-	}
 	descriptor->for_fresh = table->frozen;
 	fd = reuse_number(table, caller, file);
 	if (fd == -ENOENT)

@@ -75,6 +75,7 @@ struct lwc_thread;
  * @pair: of it and that of what it records, or of the creator; NULL: what
  *	they differ in is not known
  * @files: file table
+ * @shares_files: it is not a table of its own, but the creator's (LWC_SHARE)
  * @fs: working directory, root, umask
  * @powers: credentials and the like, while no thread is inside
  * @specs: what it was made with
@@ -88,6 +89,7 @@ struct lwc_thread;
  * @names: strong descriptors of it, wherever they are
  * @known_as: the descriptor of it that a target was last given as its caller
  * @outside: while rings are looked for: references from outside of parked tables
+ * @parked: the same: nobody can change its tables or hand on what is in them
  * @reached: the same: it can be reached
  * @searched: the same: what it reaches is marked
  * @user: who it is counted for
@@ -111,6 +113,7 @@ struct lwc_context {
 	struct mm_struct *mm;
 	struct lwc_pair *pair;
 	struct files_struct *files;
+	bool shares_files;
 	struct fs_struct *fs;
 	struct lwc_powers powers;
 	struct lwc_specs *specs;
@@ -124,6 +127,7 @@ struct lwc_context {
 	struct list_head names;
 	struct lwc_descriptor *known_as;
 	long outside;
+	bool parked;
 	bool reached;
 	bool searched;
 	kuid_t user;
@@ -194,7 +198,7 @@ struct lwc_context *lwc_context_record(struct lwc_process *process);
 bool lwc_context_is_quiet(const struct lwc_context *context);
 
 /**
- * lwc_context_fill() - give a new context duplicates of all that another has
+ * lwc_context_fill() - give a new context duplicates of all that another has, or what it shares
  * @context: of lwc_context_new() or lwc_context_record(); one that is frozen is
  *	paired with @model
  * @model: the one that the task is in, with its powers up to date, or one that
@@ -237,6 +241,40 @@ int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model
  */
 int lwc_context_restore_mm(struct lwc_context *context, struct lwc_context *record,
 			   struct mm_struct **mm);
+
+/**
+ * lwc_context_shares_table() - does another context have the same file table?
+ * @context: its process's lock is held; its table is only compared
+ */
+bool lwc_context_shares_table(const struct lwc_context *context);
+
+/**
+ * lwc_context_reserve_files() - what a context needs to have the descriptors of another
+ * @context: nobody but the current task is in it
+ * @model: the other's table
+ * @shared: that table itself, not what it has
+ * @view: what counts, if not
+ *
+ * Who shares @context's own table keeps it: @context gets another then.
+ *
+ * Return: as lwc_files_reserve(); ERR_PTR(-EOPNOTSUPP): @context shares a table, and has
+ * to get one of its own.
+ */
+struct lwc_closing *lwc_context_reserve_files(struct lwc_context *context,
+					      struct files_struct *model, bool shared,
+					      const struct lwc_files_view *view);
+
+/**
+ * lwc_context_equalise_files() - it gets them. Cannot fail
+ * @context: nobody is in it
+ * @model: as above
+ * @shared: as above
+ * @view: what counts
+ * @closing: of the above, for lwc_files_close()
+ */
+void lwc_context_equalise_files(struct lwc_context *context, struct files_struct *model,
+				bool shared, const struct lwc_files_view *view,
+				struct lwc_closing *closing);
 
 /**
  * lwc_context_share_memory() - private memory of a context becomes shared, as by LWC_SHARE
@@ -369,11 +407,13 @@ long lwc_descriptor_references(const struct lwc_context *context);
 /**
  * lwc_descriptor_visit() - if a file is a strong descriptor, call @visit
  * @visit: gets the context that it names
+ * @process: the struct lwc_process that it has to be of
  * @file: any
  *
  * For lwc_files_visit().
  */
-void lwc_descriptor_visit(void (*visit)(struct lwc_context *named), struct file *file);
+void lwc_descriptor_visit(void (*visit)(struct lwc_context *named), const void *process,
+			  struct file *file);
 
 /**
  * lwc_descriptor_number() - under which number @table names @context
@@ -408,7 +448,8 @@ static inline int lwc_descriptor_known(const struct lwc_context *table,
 	const struct lwc_descriptor *known = caller->known_as;
 
 	/* What its kept state has at a number the context may have there as well. */
-	if (likely(known && (known->table == table || known->table == table->kept) &&
+	if (likely(known && known->table &&
+		   (known->table == table || known->table == table->kept) &&
 		   !lwc_broken(CALLER_LEAK) &&
 		   lwc_files_holds(table->files, known->fd, known->file)))
 		return known->fd;

@@ -211,6 +211,7 @@ static int renew_locked(struct lwc_context *context, struct lwc_event __user *ev
 	const struct lwc_files_view view = { keep_file, spare_file, &renewed };
 	struct lwc_thread *thread;
 	struct lwc_place *place;
+	bool shared;
 	int err;
 
 	if (!context->alive)
@@ -221,12 +222,13 @@ static int renew_locked(struct lwc_context *context, struct lwc_event __user *ev
 	err = may_renew(context, thread);
 	if (err)
 		return err;
+	shared = lwc_specs_share_files(context->specs);
 
 	place = lwc_place_alloc();
 	if (!place)
 		return -ENOMEM;
 	lwc_transit_begin(thread);
-	*closing = lwc_files_reserve(context->files, current->files, &view);
+	*closing = lwc_context_reserve_files(context, current->files, shared, &view);
 	lwc_transit_end(thread);
 	if (IS_ERR(*closing)) {
 		err = PTR_ERR(*closing);
@@ -244,7 +246,7 @@ static int renew_locked(struct lwc_context *context, struct lwc_event __user *ev
 		context->kept->torn = true;
 	if (err)
 		goto free_place;
-	lwc_files_equalise(context->files, current->files, &view, *closing);
+	lwc_context_equalise_files(context, current->files, shared, &view, *closing);
 	lwc_fs_equalise(context->fs, current->fs);
 	lwc_powers_update(&context->powers);
 	set_out(place, event);

@@ -317,23 +317,39 @@ static int grow(struct files_struct *files, struct files_struct *model,
 	return 0;
 }
 
+struct lwc_closing *lwc_closing_alloc(unsigned int max)
+{
+	struct lwc_closing *closing = kvmalloc(struct_size(closing, files, max),
+					       GFP_KERNEL_ACCOUNT);
+
+	if (!closing)
+		return NULL;
+	closing->of = NULL;
+	closing->replacement = NULL;
+	closing->n = 0;
+	closing->max = max;
+	return closing;
+}
+
 struct lwc_closing *lwc_files_reserve(struct files_struct *files, struct files_struct *model,
 				      const struct lwc_files_view *view)
 {
-	const unsigned int n = count_differing(files, model, view);
 	struct lwc_closing *closing;
+	unsigned int n;
 	int err;
 
+	/* Contexts that share it. */
+	if (files == model)
+		return NULL;
+	n = count_differing(files, model, view);
 	if (!n)
 		return NULL;
-	closing = kvmalloc(struct_size(closing, files, n), GFP_KERNEL_ACCOUNT);
+	closing = lwc_closing_alloc(n);
 	if (!closing)
 		return ERR_PTR(-ENOMEM);
-	/* Its only user, or nobody, uses it now: see context.h. */
+	/* Who uses it without the lock has raised the count, or is the current task. */
 	atomic_inc(&files->count);
 	closing->of = files;
-	closing->n = 0;
-	closing->max = n;
 	err = grow(files, model, view);
 	if (err) {
 		lwc_files_close(closing);
@@ -401,7 +417,10 @@ void lwc_files_close(struct lwc_closing *closing)
 		return;
 	while (closing->n)
 		close_extra(closing->of, closing->files[--closing->n]);
-	kernel_call(put_files_struct)(closing->of);
+	if (closing->of)
+		kernel_call(put_files_struct)(closing->of);
+	if (closing->replacement)
+		kernel_call(put_files_struct)(closing->replacement);
 	kvfree(closing);
 }
 
@@ -446,8 +465,9 @@ void lwc_files_equalise(struct files_struct *files, struct files_struct *model,
 }
 
 void lwc_files_visit(struct files_struct *files,
-		     void (*visit)(void (*argument)(struct lwc_context *), struct file *),
-		     void (*argument)(struct lwc_context *))
+		     void (*visit)(void (*argument)(struct lwc_context *), const void *context,
+				   struct file *file),
+		     void (*argument)(struct lwc_context *), const void *context)
 {
 	struct fdtable *fdt;
 	struct file *file;
@@ -458,7 +478,7 @@ void lwc_files_visit(struct files_struct *files,
 	for (fd = 0; fd < fdt->max_fds; fd++) {
 		file = rcu_dereference_raw(fdt->fd[fd]);
 		if (file)
-			visit(argument, file);
+			visit(argument, context, file);
 	}
 	spin_unlock(&files->file_lock);
 }

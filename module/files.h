@@ -43,17 +43,24 @@ struct lwc_files_view {
 
 /**
  * struct lwc_closing - files to be closed once no lock is held
- * @of: the table that they are taken out of, with a reference
+ * @of: the table that they are taken out of, or that is replaced; with a reference, or NULL
+ * @replacement: what takes its place, with a reference, or NULL
  * @n: how many
  * @max: room for
  * @files: they, each with the reference that the table had
  */
 struct lwc_closing {
 	struct files_struct *of;
+	struct files_struct *replacement;
 	unsigned int n;
 	unsigned int max;
 	struct file *files[];
 };
+
+/**
+ * lwc_closing_alloc() - one with room for @max, of no table yet; NULL without memory
+ */
+struct lwc_closing *lwc_closing_alloc(unsigned int max);
 
 /**
  * lwc_files_reserve() - all memory that lwc_files_equalise() may need
@@ -61,7 +68,8 @@ struct lwc_closing {
  * @model: the other
  * @view: what counts
  *
- * Return: what takes the files to be closed; NULL: nothing differs that counts;
+ * Return: what takes the files to be closed; NULL: nothing differs that counts, or
+ * both are one table;
  * or ERR_PTR(): -ENOMEM, -EMFILE.
  */
 struct lwc_closing *lwc_files_reserve(struct files_struct *files, struct files_struct *model,
@@ -91,12 +99,14 @@ void lwc_files_close(struct lwc_closing *closing);
 /**
  * lwc_files_visit() - call a function for each file of a table
  * @files: its lock is held meanwhile
- * @visit: called with @argument and the file
+ * @visit: called with @argument, @context and the file
  * @argument: a function that @visit may call
+ * @context: the caller's
  */
 void lwc_files_visit(struct files_struct *files,
-		     void (*visit)(void (*argument)(struct lwc_context *), struct file *),
-		     void (*argument)(struct lwc_context *));
+		     void (*visit)(void (*argument)(struct lwc_context *), const void *context,
+				   struct file *file),
+		     void (*argument)(struct lwc_context *), const void *context);
 
 /**
  * lwc_files_take_out() - @file is to be nowhere that descriptor @fd of @files names

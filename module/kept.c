@@ -107,7 +107,7 @@ static int reserve(struct lwc_reset *reset, struct lwc_context *to, struct lwc_c
 
 	/* The table may have to grow, for which the task borrows it. */
 	lwc_transit_begin(thread);
-	closing = lwc_files_reserve(to->files, from->files, view);
+	closing = lwc_context_reserve_files(to, from->files, from->shares_files, view);
 	lwc_transit_end(thread);
 	if (IS_ERR(closing))
 		return PTR_ERR(closing);
@@ -119,7 +119,7 @@ static int reserve(struct lwc_reset *reset, struct lwc_context *to, struct lwc_c
 static void equalise(struct lwc_reset *reset, struct lwc_context *to, struct lwc_context *from,
 		     const struct lwc_files_view *view)
 {
-	lwc_files_equalise(to->files, from->files, view, reset->closing);
+	lwc_context_equalise_files(to, from->files, from->shares_files, view, reset->closing);
 	lwc_fs_equalise(to->fs, from->fs);
 	lwc_powers_copy(&to->powers, &from->powers);
 	equalise_places(to, from, &reset->places);
@@ -171,15 +171,17 @@ int lwc_kept_take(struct lwc_context *context, struct lwc_thread *thread, struct
 static bool has_sharers(const struct lwc_context *context, bool inside)
 {
 	const int expected = inside && context->owned ? 2 : 1;
+	const bool shares = context->shares_files;
 	struct task_struct *process, *task;
 	bool found = false;
 
 	/* Who reads /proc is a user too, so a count above ours proves nothing. */
-	if (atomic_read(&context->files->count) == expected && context->fs->users == expected)
+	if ((shares || atomic_read(&context->files->count) == expected) &&
+	    context->fs->users == expected)
 		return false;
 	rcu_read_lock();
 	for_each_process_thread(process, task) {
-		if ((READ_ONCE(task->files) == context->files ||
+		if (((!shares && READ_ONCE(task->files) == context->files) ||
 		     READ_ONCE(task->fs) == context->fs) &&
 		    !same_thread_group(task, current) && !(task->flags & PF_EXITING)) {
 			found = true;

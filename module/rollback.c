@@ -169,11 +169,14 @@ static int rearm_locked(struct lwc_context *record, int fd, unsigned int flags,
 		return PTR_ERR(thread);
 	if (snapshot->thread != thread->serial || snapshot->base != thread->context)
 		return -EINVAL;
+	if (record->shares_files != thread->context->shares_files)
+		return -EOPNOTSUPP;
 	err = may_record(thread);
 	if (err)
 		return err;
 	lwc_transit_begin(thread);
-	*closing = lwc_files_reserve(record->files, current->files, &recorded);
+	if (!record->shares_files)
+		*closing = lwc_files_reserve(record->files, current->files, &recorded);
 	lwc_transit_end(thread);
 	if (IS_ERR(*closing))
 		return PTR_ERR(*closing);
@@ -308,6 +311,31 @@ static int restore_mm(struct lwc_context *record, struct lwc_context *base, stru
 static const struct lwc_files_view restored = { .spare = is_living_snapshot };
 static const struct lwc_files_view restored_without_inner = {};
 
+static bool is_of(const void *record, unsigned int fd, struct file *file)
+{
+	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
+
+	return descriptor && descriptor->context == record;
+}
+
+/* Of a table that is shared, and so not put back, what is left of the inner ones goes. */
+static void take_out_inner(struct files_struct *files, const struct list_head *doomed)
+{
+	unsigned long left = rlimit(RLIMIT_NOFILE);
+	const struct lwc_context *record;
+	struct file *file;
+	int fd;
+
+	list_for_each_entry(record, doomed, of_process) {
+		/* Siblings in another context might duplicate them all the time. */
+		while (left && (file = lwc_files_find(files, is_of, record, &fd))) {
+			lwc_files_take_out(files, fd, file);
+			fput(file);
+			left--;
+		}
+	}
+}
+
 /* The address space and the descriptors stay the context's; what it may do may not. */
 static enum lwc_exclusion exclusion_for(const struct lwc_context *record)
 {
@@ -343,11 +371,15 @@ static int rollback_locked(struct lwc_context *record, struct file *file,
 	err = lwc_powers_refused(&record->powers);
 	if (err)
 		return err;
+	/* It has unshared its table since: what there was in that is not known. */
+	if (record->shares_files != thread->context->shares_files)
+		return -EOPNOTSUPP;
 	/* Those armed later live until nothing can fail any more, and go then. */
-	*closing = lwc_files_reserve(current->files, record->files,
-				     list_is_last(&snapshot->of_base,
-						  &thread->context->snapshots) ?
-				     &restored : &restored_without_inner);
+	if (!record->shares_files)
+		*closing = lwc_files_reserve(current->files, record->files,
+					     list_is_last(&snapshot->of_base,
+							  &thread->context->snapshots) ?
+					     &restored : &restored_without_inner);
 	if (IS_ERR(*closing))
 		return PTR_ERR(*closing);
 	err = restore_mm(record, thread->context, &mm);
@@ -357,6 +389,8 @@ static int rollback_locked(struct lwc_context *record, struct file *file,
 	/* From here on nothing fails. */
 	lwc_snapshots_doom(thread->context, snapshot, doomed);
 	lwc_files_equalise(current->files, record->files, &restored, *closing);
+	if (record->shares_files)
+		take_out_inner(current->files, doomed);
 	/* It may have been called by a duplicate of a descriptor that was closed. */
 	lwc_files_put_back(current->files, snapshot->fd, file);
 	lwc_fs_equalise(current->fs, record->fs);

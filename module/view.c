@@ -43,7 +43,9 @@ static int check_files(const struct lwc_spec *spec, enum lwc_purpose purpose)
 	case LWC_UNMAP:
 		return purpose == LWC_FOR_OVERLAY ? -EINVAL : 0;
 	case LWC_SHARE:
-		return is_whole(spec) ? -EOPNOTSUPP : -EINVAL;
+		if (!is_whole(spec))
+			return -EINVAL;
+		return purpose == LWC_FOR_OVERLAY ? -EOPNOTSUPP : 0;
 	default:
 		return -EINVAL;
 	}
@@ -105,6 +107,35 @@ static int check(const struct lwc_spec *spec, enum lwc_purpose purpose)
 	}
 }
 
+bool lwc_specs_share_files(const struct lwc_specs *specs)
+{
+	unsigned int i;
+
+	for (i = specs ? specs->n : 0; i-- > 0; ) {
+		if (specs->list[i].type == LWC_FILES)
+			return specs->list[i].mode == LWC_SHARE;
+	}
+	return false;
+}
+
+/* A table is shared whole: no later line may leave some of it out. */
+static bool cuts_shared_files(const struct lwc_specs *specs)
+{
+	bool shared = false;
+	unsigned int i;
+
+	for (i = 0; i < specs->n; i++) {
+		const struct lwc_spec *spec = &specs->list[i];
+
+		if (spec->type != LWC_FILES)
+			continue;
+		if (shared && !is_whole(spec))
+			return true;
+		shared = spec->mode == LWC_SHARE;
+	}
+	return false;
+}
+
 static int check_all(const struct lwc_specs *specs, enum lwc_purpose purpose)
 {
 	unsigned int i;
@@ -119,6 +150,8 @@ static int check_all(const struct lwc_specs *specs, enum lwc_purpose purpose)
 		if (this)
 			err = this;
 	}
+	if (purpose == LWC_FOR_CREATE && cuts_shared_files(specs))
+		return -EINVAL;
 	return err;
 }
 

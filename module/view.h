@@ -70,6 +70,11 @@ bool lwc_specs_keep_file(const void *specs, unsigned int fd, struct file *file);
 bool lwc_specs_name_file(const void *specs, unsigned int fd, struct file *file);
 
 /**
+ * lwc_specs_share_files() - is the new context's file table its creator's?
+ */
+bool lwc_specs_share_files(const struct lwc_specs *specs);
+
+/**
  * lwc_specs_name_memory() - is there a spec of LWC_MEMORY?
  */
 bool lwc_specs_name_memory(const struct lwc_specs *specs);

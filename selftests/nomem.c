@@ -130,6 +130,7 @@ LWC_TEST(create_with_view)
 			{ LWC_MEMORY, LWC_READ, 0, (uintptr_t)p + 9 * PAGE, (uintptr_t)p + 11 * PAGE },
 			{ LWC_MEMORY, LWC_UNMAP, 0, (uintptr_t)p + 12 * PAGE, (uintptr_t)p + 14 * PAGE },
 			{ LWC_MEMORY, LWC_UNMAP, 0, (uintptr_t)q, (uintptr_t)q + PAGE },
+			{ LWC_FILES, LWC_SHARE, 0, 0, UINT64_MAX },
 		};
 		size_t i;
 		long r;

@@ -193,8 +193,13 @@ int lwc_features(struct lwc_features *f);
  * a frozen copy of private memory; the new context cannot make it writable. LWC_UNMAP:
  * not there. Locked, MADV_DONTFORK and MADV_WIPEONFORK memory is as after fork(2).
  *
- * Works now: LWC_MEMORY with all modes; LWC_FILES with LWC_COW, LWC_UNMAP and
- * LWC_INHERIT; LWC_COW of anything else, which is what there is without a spec;
+ * LWC_SHARE of LWC_FILES, of the whole table and with no line for a part of it behind
+ * (-EINVAL): both contexts use one table, with all descriptors of contexts in it. It is
+ * left alone when the new context is renewed, put back or rolled back. Working directory,
+ * root and umask are no part of it.
+ *
+ * Works now: LWC_MEMORY with all modes; LWC_FILES with LWC_COW, LWC_SHARE, LWC_UNMAP
+ * and LWC_INHERIT; LWC_COW of anything else, which is what there is without a spec;
  * LWC_KEEP, LWC_TRAP_FAULTS and LWC_PRIVATE. The rest of @specs and @flags is checked,
  * then -EOPNOTSUPP.
  *
@@ -309,7 +314,8 @@ int lwc_renew(int ctx, unsigned flags, struct lwc_event *ev);
  *   -EINVAL      @ctx is a snapshot, was made without LWC_KEEP, or has snapshots
  *   -EBUSY       a thread is in @ctx, or a child shares its table or directory
  *   -EOPNOTSUPP  @ctx has what cannot be kept, such as locked or MADV_DONTFORK
- *                memory, AIO contexts
+ *                memory, AIO contexts; or it shared its creator's table when it was
+ *                kept, and has one of its own now (unshare(2))
  *   -ENOMEM      not enough memory
  *   -ENOTRECOVERABLE
  *                @ctx was to be made anew, which failed half-way
@@ -370,7 +376,7 @@ int lwc_overlay(int ctx, const struct lwc_spec *specs, unsigned n);
  *   -EINVAL      unknown bit in @rights, bad spec, or @ctx is a snapshot
  *   -EFAULT      @specs cannot be read
  *   -E2BIG       @n is more than LWC_MAX_SPECS
- *   -EOPNOTSUPP  a spec of LWC_CREDS, or LWC_SHARE of LWC_FILES
+ *   -EOPNOTSUPP  a spec of LWC_CREDS
  *   -ENOMEM      not enough memory
  */
 int lwc_restrict(int ctx, unsigned rights, const struct lwc_spec *specs, unsigned n);
@@ -454,7 +460,9 @@ int lwc_snapshot(int snap, unsigned flags, struct lwc_event *ev);
  *   -EPERM       the credentials have changed since, and a debugger is attached that
  *                has no CAP_SYS_PTRACE over those before
  *   -EBUSY       another thread is in this context or has a place in it
- *   -EOPNOTSUPP  a task with state that cannot be put back, such as io_uring
+ *   -EOPNOTSUPP  a task with state that cannot be put back, such as io_uring; or the
+ *                context shared its creator's table when @snap was armed, and has one
+ *                of its own now (unshare(2))
  *   -ENOMEM      not enough memory
  */
 int lwc_rollback(int snap, uint64_t arg);
