@@ -198,6 +198,8 @@ static void say_how_often(long rounds, uint64_t seed)
 		       i + 1 < OPERATIONS ? "," : "\n");
 	printf("#: threads and children that ended inside: %ld\n",
 	       atomic_load(&mix->ended_inside));
+	/* A test ends without that. */
+	fflush(stdout);
 }
 
 LWC_TEST(from_four_threads)
