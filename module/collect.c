@@ -21,11 +21,6 @@
 #include "process.h"
 #include "snapshot.h"
 
-static bool holds(const struct lwc_context *context, const struct files_struct *files)
-{
-	return context->files == files || (context->kept && context->kept->files == files);
-}
-
 /* Is each reference to @files that of a context which nobody is in? */
 static bool is_held_by_parked(const struct lwc_process *process, const struct files_struct *files)
 {
@@ -35,7 +30,7 @@ static bool is_held_by_parked(const struct lwc_process *process, const struct fi
 	if (count == 1)
 		return true;
 	list_for_each_entry(context, &process->contexts, of_process) {
-		if (!holds(context, files))
+		if (!lwc_context_holds_table(context, files))
 			continue;
 		if (!context->parked)
 			return false;
@@ -67,7 +62,7 @@ static bool speaks_for(const struct lwc_context *context, const struct files_str
 	if (atomic_read(&files->count) == 1)
 		return true;
 	list_for_each_entry(other, &context->process->contexts, of_process) {
-		if (holds(other, files))
+		if (lwc_context_holds_table(other, files))
 			return other == context;
 	}
 	return false;
@@ -79,8 +74,7 @@ static void visit(struct lwc_context *context, struct files_struct *files,
 	lwc_files_visit(files, lwc_descriptor_visit, what, context->process);
 }
 
-/* What a snapshot or a kept state holds beside its context's table. */
-static void visit_records(struct lwc_context *context, void (*what)(struct lwc_context *named))
+static void visit_snapshots(struct lwc_context *context, void (*what)(struct lwc_context *named))
 {
 	const struct lwc_snapshot *snapshot;
 
@@ -102,7 +96,7 @@ static void take_off_named(struct lwc_context *context)
 	if (context->kept && context->kept->files != context->files &&
 	    speaks_for(context, context->kept->files))
 		visit(context, context->kept->files, take_off);
-	visit_records(context, take_off);
+	visit_snapshots(context, take_off);
 }
 
 static void reach(struct lwc_context *named)
@@ -115,7 +109,7 @@ static void reach_named(struct lwc_context *context)
 	visit(context, context->files, reach);
 	if (context->kept && context->kept->files != context->files)
 		visit(context, context->kept->files, reach);
-	visit_records(context, reach);
+	visit_snapshots(context, reach);
 }
 
 /* Marks what can be reached, from what is marked on. */

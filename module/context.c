@@ -318,14 +318,13 @@ int lwc_context_fill(struct lwc_context *context, struct lwc_context *model,
 	return 0;
 }
 
-bool lwc_context_shares_table(const struct lwc_context *context)
+/* Does another context have its table? That is only compared. */
+static bool shares_table(const struct lwc_context *context)
 {
 	const struct lwc_context *other;
 
 	list_for_each_entry(other, &context->process->contexts, of_process) {
-		if (other != context &&
-		    (other->files == context->files ||
-		     (other->kept && other->kept->files == context->files)))
+		if (other != context && lwc_context_holds_table(other, context->files))
 			return true;
 	}
 	return false;
@@ -350,7 +349,7 @@ struct lwc_closing *lwc_context_reserve_files(struct lwc_context *context,
 		return NULL;
 	if (!shared && context->shares_files)
 		return ERR_PTR(-EOPNOTSUPP);
-	if (!shared && !(has_more_users(context) && lwc_context_shares_table(context)))
+	if (!shared && !(has_more_users(context) && shares_table(context)))
 		return lwc_files_reserve(context->files, model, view);
 
 	closing = lwc_closing_alloc(0);
@@ -534,7 +533,7 @@ int lwc_context_adopt(struct lwc_context *context)
 	}
 	if (context->files != current->files) {
 		/* Where the context has no reference and nobody else has it is gone. */
-		if (context->owned || lwc_context_shares_table(context))
+		if (context->owned || shares_table(context))
 			take_out_callers(context);
 		context->shares_files = false;
 	}

@@ -243,10 +243,14 @@ int lwc_context_restore_mm(struct lwc_context *context, struct lwc_context *reco
 			   struct mm_struct **mm);
 
 /**
- * lwc_context_shares_table() - does another context have the same file table?
- * @context: its process's lock is held; its table is only compared
+ * lwc_context_holds_table() - is it a context's file table, or its kept state's?
+ * @files: only compared
  */
-bool lwc_context_shares_table(const struct lwc_context *context);
+static inline bool lwc_context_holds_table(const struct lwc_context *context,
+					   const struct files_struct *files)
+{
+	return context->files == files || (context->kept && context->kept->files == files);
+}
 
 /**
  * lwc_context_reserve_files() - what a context needs to have the descriptors of another
