@@ -39,6 +39,13 @@ static long act(uint64_t what)
 	}
 }
 
+/* In a context that a renew has entered: it does not return. Elsewhere nothing is done. */
+static void serve(struct lwc_event *ev)
+{
+	while (ev->reason == LWC_EV_SWITCH)
+		lwc_switch(ev->caller, 0, act(ev->arg), ev);
+}
+
 static int sharing_context(struct __test_metadata *_metadata, unsigned int flags)
 {
 	int ctx;
@@ -167,8 +174,7 @@ LWC_TEST(renewed)
 		const int before = open_descriptors();
 
 		ASSERT_EQ(0, lwc_renew(ctx, 0, &ev));
-		while (ev.reason == LWC_EV_SWITCH)
-			lwc_switch(ev.caller, 0, act(ev.arg), &ev);
+		serve(&ev);
 		EXPECT_EQ(700 + i, dup2(2, 700 + i));
 		ASSERT_EQ(0, lwc_switch(ctx, 0, CLOSE, &ev));
 		EXPECT_EQ(i ? -1 : 0, (int)ev.arg);
@@ -182,8 +188,7 @@ LWC_TEST(renewed)
 	ASSERT_EQ(700, dup2(2, 700));
 	EXPECT_EQ(0, CALL(ctx, LOOK));
 	ASSERT_EQ(0, lwc_renew(ctx, 0, &ev));
-	while (ev.reason == LWC_EV_SWITCH)
-		lwc_switch(ev.caller, 0, act(ev.arg), &ev);
+	serve(&ev);
 	EXPECT_EQ(0, CALL(ctx, CLOSE));
 	EXPECT_FALSE(is_open(700));
 	lwc_close(ctx);
@@ -500,8 +505,7 @@ LWC_TEST(owner_is_put_back)
 		EXPECT_EQ(1, CALL(sharer, LOOK));
 		if (i == 0) {
 			ASSERT_EQ(0, lwc_renew(owner, 0, &ev));
-			while (ev.reason == LWC_EV_SWITCH)
-				lwc_switch(ev.caller, 0, act(ev.arg), &ev);
+			serve(&ev);
 		} else if (i == 1) {
 			ASSERT_EQ(0, lwc_switch(owner, LWC_FRESH, LOOK, &ev));
 			EXPECT_EQ(0, ev.arg);

@@ -39,14 +39,14 @@
 #include <kselftest_harness.h>
 #include <lwc.h>
 
+#include "descriptors.h"
+
 /* Loops over what is slow on a debug kernel; the longest test takes a tenth of that. */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT	120
 
 #define PAGE			4096ul
 #define DEVICE			"/dev/lwc"
-#define ALL_RIGHTS		(LWC_MAY_SWITCH | LWC_MAY_OVERLAY | LWC_MAY_SYSCALL | \
-				 LWC_MAY_RESTRICT | LWC_MAY_KEEP)
 
 /*
  * A page that every context of a test sees, zeroed before each test: what a
@@ -417,44 +417,6 @@ static inline long scaled(long n)
 	if (scale < 1)
 		scale = 1;
 	return n / scale > 10 ? n / scale : 10;
-}
-
-/* Sends a descriptor over a socket, and takes one: capabilities move like any other. */
-static inline int send_descriptor(int sock, int fd)
-{
-	char byte = 0, control[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	return sendmsg(sock, &msg, 0) == 1 ? 0 : -errno;
-}
-
-static inline int take_descriptor(int sock)
-{
-	char byte, control[CMSG_SPACE(sizeof(int))];
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *c;
-	int fd;
-
-	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) != 1)
-		return -errno;
-	c = CMSG_FIRSTHDR(&msg);
-	if (!c || c->cmsg_type != SCM_RIGHTS)
-		return -EPROTO;
-	memcpy(&fd, CMSG_DATA(c), sizeof(int));
-	return fd;
 }
 
 /* Two contexts that only hold each other. @pair: of sockets, for the descriptors. */

@@ -172,8 +172,6 @@ bool view_grants(struct worker *w, const struct lwc_spec *granted, unsigned int 
 
 /* operations.c */
 uint64_t mix_random(uint64_t *state);
-struct worker *mix_worker(void);
-void mix_check(struct worker *w);
 /* Until its operations are done, or until it ends inside; then it does not return. */
 void mix_work(void);
 

@@ -17,10 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../descriptors.h"
 #include "mix.h"
-
-#define ALL_RIGHTS	(LWC_MAY_SWITCH | LWC_MAY_OVERLAY | LWC_MAY_SYSCALL | \
-			 LWC_MAY_RESTRICT | LWC_MAY_KEEP)
 
 /* Who the context that runs was entered from, for each worker: each has its own. */
 static int callers[WORKERS];
@@ -45,7 +43,7 @@ static bool chance(struct worker *w, unsigned int percent)
 	return below(w, 100) < percent;
 }
 
-struct worker *mix_worker(void)
+static struct worker *worker_here(void)
 {
 	pid_t tid = syscall(SYS_gettid);
 	int i;
@@ -160,7 +158,7 @@ static void check_files(struct worker *w)
 				 (unsigned long long)files[i]);
 }
 
-void mix_check(struct worker *w)
+static void check_all(struct worker *w)
 {
 	for (int i = 0; i < PAGES; i++)
 		check_page(w, i);
@@ -400,13 +398,39 @@ static void do_keep(struct worker *w)
 	done(OP_keep);
 }
 
+/*
+ * Goes to the context that @fd names, and on here when control comes back. With @flags
+ * context @reset is put back on the way.
+ */
+static void go(struct worker *w, enum operation what, int fd, unsigned int flags, int reset,
+	       int wanted)
+{
+	static const char * const names[2][2] = {
+		{ "enter", "enter afresh" }, { "leave", "leave, discarding" },
+	};
+	const int me = w->current;
+	struct lwc_event ev;
+	int r;
+
+	w->sent = mix_random(&w->random);
+	w->from = me;
+	if (!wanted && flags)
+		put_back(w, reset);
+	if (!wanted)
+		done(what);
+	r = lwc_switch(fd, flags, w->sent, &ev);
+	if (!r && !wanted)
+		arrive(w, me, &ev);
+	else
+		expect(w, names[what == OP_leave][flags != 0], wanted, r);
+}
+
 static void do_enter(struct worker *w)
 {
-	const int i = pick(w), me = w->current;
-	struct context *c = &w->contexts[i];
+	const int i = pick(w);
+	const struct context *c = &w->contexts[i];
 	unsigned int flags = 0;
-	struct lwc_event ev;
-	int r, wanted = 0;
+	int wanted = 0;
 
 	if (!i)
 		return;
@@ -419,39 +443,16 @@ static void do_enter(struct worker *w)
 		wanted = -EINVAL;
 	else if (!c->placed)
 		wanted = -ENXIO;
-	w->sent = mix_random(&w->random);
-	w->from = me;
-	if (!wanted && flags)
-		put_back(w, i);
-	if (!wanted)
-		done(OP_enter);
-	r = lwc_switch(c->fd, flags, w->sent, &ev);
-	if (!r && !wanted)
-		arrive(w, me, &ev);
-	else
-		expect(w, flags ? "enter afresh" : "enter", wanted, r);
+	go(w, OP_enter, c->fd, flags, i, wanted);
 }
 
 static void leave(struct worker *w, bool discard)
 {
-	const int me = w->current;
-	struct lwc_event ev;
-	int r, wanted = 0;
+	const struct context *c = current_of(w);
 
-	note(w, OP_leave, w->contexts[me].parent);
-	if (discard && !(w->contexts[me].flags & LWC_KEEP))
-		wanted = -EINVAL;
-	w->sent = mix_random(&w->random);
-	w->from = me;
-	if (!wanted && discard)
-		put_back(w, me);
-	if (!wanted)
-		done(OP_leave);
-	r = lwc_switch(callers[w - mix->workers], discard ? LWC_DISCARD : 0, w->sent, &ev);
-	if (!r && !wanted)
-		arrive(w, me, &ev);
-	else
-		expect(w, discard ? "leave, discarding" : "leave", wanted, r);
+	note(w, OP_leave, c->parent);
+	go(w, OP_leave, callers[w - mix->workers], discard ? LWC_DISCARD : 0, w->current,
+	   discard && !(c->flags & LWC_KEEP) ? -EINVAL : 0);
 }
 
 static void do_leave(struct worker *w)
@@ -488,8 +489,8 @@ static void do_overlay(struct worker *w)
  * May context @c overlay that from who made it? Where the descriptor of that stands in the
  * same table, the two know it by that one.
  */
-static bool is_granted(struct worker *w, const struct context *c, const struct lwc_spec *specs,
-		       unsigned int n)
+static bool may_take(struct worker *w, const struct context *c, const struct lwc_spec *specs,
+		     unsigned int n)
 {
 	const struct context *parent = &w->contexts[c->parent];
 
@@ -524,7 +525,7 @@ static void do_overlay_granted(struct worker *w)
 					LWC_READ : LWC_COW;
 		}
 	}
-	if (!is_granted(w, c, specs, n))
+	if (!may_take(w, c, specs, n))
 		wanted = -EPERM;
 	expect(w, "overlay of what was granted", wanted,
 	       lwc_overlay(callers[w - mix->workers], specs, n));
@@ -576,47 +577,16 @@ static void do_restrict(struct worker *w)
 static void do_send(struct worker *w)
 {
 	const int i = pick(w);
-	char control[CMSG_SPACE(sizeof(int))] = { 0 }, byte = w->owner;
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	int r;
 
 	if (!i)
 		return;
 	note(w, OP_send, i);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &w->contexts[i].fd, sizeof(int));
-	if (sendmsg(SOCKET_OUT, &msg, MSG_DONTWAIT) == 1)
+	r = send_descriptor_with(SOCKET_OUT, w->contexts[i].fd, w->owner, MSG_DONTWAIT);
+	if (!r)
 		done(OP_send);
-	else if (errno != EAGAIN && errno != ETOOMANYREFS)
-		mix_fail("a descriptor cannot be sent: %s", strerrorname_np(errno));
-}
-
-/* Return: the descriptor, or -1 if there is none. */
-static int take(int *sender)
-{
-	char control[CMSG_SPACE(sizeof(int))], byte = 0;
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *c;
-	int fd;
-
-	if (recvmsg(SOCKET_IN, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != 1)
-		return -1;
-	c = CMSG_FIRSTHDR(&msg);
-	if (!c || c->cmsg_type != SCM_RIGHTS)
-		mix_fail("a message has come without its descriptor");
-	memcpy(&fd, CMSG_DATA(c), sizeof(int));
-	*sender = byte;
-	return fd;
+	else if (r != -EAGAIN && r != -ETOOMANYREFS)
+		mix_fail("a descriptor cannot be sent: %s", strerrorname_np(-r));
 }
 
 /* By a capability of a context that another thread uses, restricts and closes meanwhile. */
@@ -676,10 +646,13 @@ static void do_receive(struct worker *w)
 	static const int switch_errors[] = { EPERM, ESRCH, ENXIO, ENOTRECOVERABLE, 0 };
 	static const int renew_errors[] = { EPERM, ESRCH, EINVAL, EBUSY, 0 };
 	struct lwc_event ev;
-	int sender, fd;
+	char sender;
+	int fd;
 
 	note(w, OP_receive, 0);
-	fd = take(&sender);
+	fd = take_descriptor_with(SOCKET_IN, &sender, MSG_DONTWAIT);
+	if (fd == -EPROTO)
+		mix_fail("a message has come without its descriptor");
 	if (fd < 0)
 		return;
 	if (sender != w->owner) {
@@ -820,7 +793,7 @@ static void begin_child(struct worker *w)
 	for (int i = 0; i < PAGES; i++)
 		if (w->contexts[0].now.pages[i].kind == SHARED)
 			fresh_pages(w, i, 1);
-	mix_check(w);
+	check_all(w);
 }
 
 /*
@@ -898,20 +871,20 @@ void mix_work(void)
 {
 	struct worker *w;
 
-	while (w = mix_worker(), w->left > 0 && !w->over) {
+	while (w = worker_here(), w->left > 0 && !w->over) {
 		w->left--;
 		if (mix->ending == EXITS && w == mix->workers && w->left == mix->exits_at)
 			_exit(EXIT_EARLY);
 		one(w);
-		w = mix_worker();
+		w = worker_here();
 		if (chance(w, 12))
-			mix_check(w);
+			check_all(w);
 		else
 			check_page(w, below(w, PAGES));
 	}
 	while (w->current)
 		leave(w, false);
-	mix_check(w);
+	check_all(w);
 	if (w->child) {
 		atomic_store(&w->tid, 0);
 		_exit(0);
