@@ -93,7 +93,9 @@ static void take_off_named(struct lwc_context *context)
 {
 	if (speaks_for(context, context->files))
 		visit(context, context->files, take_off);
+	/* One that it shared until unshare() may also be in use by somebody outside. */
 	if (context->kept && context->kept->files != context->files &&
+	    is_held_by_parked(context->process, context->kept->files) &&
 	    speaks_for(context, context->kept->files))
 		visit(context, context->kept->files, take_off);
 	visit_snapshots(context, take_off);

@@ -479,6 +479,44 @@ LWC_TEST(reached_by_a_record)
 	EXPECT_EQ(before, contexts_settle(before));
 }
 
+/* A table that only a record still names may be in use elsewhere: by a child that shares it. */
+LWC_TEST(reached_by_a_child)
+{
+	const long before = counter("contexts");
+	int pair[2], outer, kept, status;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	CONTEXT(outer) {
+		CONTEXT_WITH(kept, &shared_files, 1, LWC_KEEP) {
+			in.reply = act(UNSHARE) || lwc_close(in.ev.arg);
+		}
+		send_descriptor(pair[1], kept);
+		in.reply = syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
+		if (!in.reply) {
+			while (!shm[1])
+				msleep(1);
+			_exit(!!send_descriptor(pair[1], kept));
+		}
+		shm[2] = kept;
+	}
+	ASSERT_LE(0, outer);
+	EXPECT_LT(0, (long)CALL(outer, 0));
+	kept = take_descriptor(pair[0]);
+	ASSERT_LE(0, kept);
+	EXPECT_EQ(0, CALL(kept, shm[2]));
+	EXPECT_EQ(0, lwc_close(kept));
+	EXPECT_EQ(0, lwc_close(outer));
+	EXPECT_EQ(before + 1, contexts_settle(before + 1));
+	shm[1] = 1;
+	kept = take_descriptor(pair[0]);
+	ASSERT_LE(0, kept);
+	EXPECT_EQ(1, wait(&status) > 0);
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(1, CALL(kept, -1));
+	/* Its own record names it now: it stays until a limit is met. */
+	EXPECT_EQ(0, lwc_close(kept));
+}
+
 /* Its creator gets another table when it is put back, and this one keeps the old. */
 LWC_TEST(owner_is_put_back)
 {
