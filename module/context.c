@@ -97,6 +97,15 @@ static struct lwc_context *context_alloc(struct lwc_process *process)
 	return context;
 }
 
+void lwc_context_enlist(struct lwc_context *context)
+{
+	struct lwc_process *process = context->process;
+
+	spin_lock(&process->contexts_lock);
+	list_add(&context->of_process, &process->contexts);
+	spin_unlock(&process->contexts_lock);
+}
+
 struct lwc_context *lwc_context_root(struct lwc_process *process)
 {
 	struct lwc_context *context = context_alloc(process);
@@ -109,7 +118,7 @@ struct lwc_context *lwc_context_root(struct lwc_process *process)
 	context->files = current->files;
 	context->fs = current->fs;
 	lwc_powers_get(&context->powers);
-	list_add(&context->of_process, &process->contexts);
+	lwc_context_enlist(context);
 	return context;
 }
 
@@ -259,6 +268,17 @@ int lwc_context_share_memory(struct lwc_context *context, const struct lwc_specs
 	return 0;
 }
 
+void lwc_context_set_mm(struct lwc_context *context, struct mm_struct *mm)
+{
+	const unsigned long inherited = lwc_anonymous_pages(mm);
+
+	mmgrab(mm);
+	spin_lock(&context->process->contexts_lock);
+	context->mm = mm;
+	context->inherited = inherited;
+	spin_unlock(&context->process->contexts_lock);
+}
+
 static bool has_view(const struct lwc_context *context)
 {
 	unsigned long start, end = 0;
@@ -312,8 +332,7 @@ int lwc_context_fill(struct lwc_context *context, struct lwc_context *model,
 		mm = lwc_mm_duplicate(model->mm, context->process->leader, false, NULL);
 	if (IS_ERR(mm))
 		return PTR_ERR(mm);
-	context->mm = mm;
-	mmgrab(mm);
+	lwc_context_set_mm(context, mm);
 	lwc_powers_copy(&context->powers, &model->powers);
 	return 0;
 }
@@ -460,8 +479,7 @@ int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model
 		return PTR_ERR(mm);
 	}
 	*old_mm = context->mm;
-	context->mm = mm;
-	mmgrab(mm);
+	lwc_context_set_mm(context, mm);
 	context->torn = false;
 	return 0;
 }
@@ -654,7 +672,9 @@ void lwc_context_doom(struct lwc_context *context, struct list_head *doomed)
 
 	lockdep_assert_held(&context->process->lock);
 	context->alive = false;
+	spin_lock(&context->process->contexts_lock);
 	list_move(&context->of_process, doomed);
+	spin_unlock(&context->process->contexts_lock);
 	if (context->counted) {
 		context->process->n_contexts--;
 		uncharge_user(context->user);
@@ -686,11 +706,65 @@ void lwc_context_doom_unused(struct lwc_context *context, struct list_head *doom
 	lwc_context_doom(context, doomed);
 }
 
+struct taken_memory {
+	struct mm_struct **memory;
+	unsigned int n;
+	unsigned int most;
+};
+
+/* But of @spared. Return: is there room for more? */
+static bool take_memory(struct lwc_context *context, struct taken_memory *taken,
+			const struct mm_struct *spared)
+{
+	if (taken->n == taken->most)
+		return false;
+	if (context->mm && context->owned && !context->emptied && context->mm != spared) {
+		context->emptied = true;
+		taken->memory[taken->n++] = context->mm;
+	}
+	return true;
+}
+
+static bool take_memory_with_records(struct lwc_context *context, struct taken_memory *taken,
+				     const struct mm_struct *spared)
+{
+	const struct lwc_snapshot *snapshot;
+
+	list_for_each_entry(snapshot, &context->snapshots, of_base) {
+		if (!take_memory(snapshot->record, taken, spared))
+			return false;
+	}
+	if (context->kept && !take_memory(context->kept, taken, spared))
+		return false;
+	return take_memory(context, taken, spared);
+}
+
+unsigned int lwc_contexts_take_memory(struct lwc_process *process, struct mm_struct **memory,
+				      unsigned int most)
+{
+	const struct mm_struct *spared = READ_ONCE(current->signal->oom_mm);
+	struct taken_memory taken = { .memory = memory, .most = most };
+	struct lwc_context *context;
+
+	lockdep_assert_held(&process->lock);
+	if (lwc_broken(MEMORY_COMES_BACK_LATE) || lwc_broken(LEAK_REFERENCE))
+		return 0;
+	list_for_each_entry(context, &process->contexts, of_process) {
+		if (!take_memory_with_records(context, &taken, spared))
+			return taken.n;
+	}
+	if (spared && !taken.n) {
+		list_for_each_entry(context, &process->contexts, of_process)
+			take_memory(context, &taken, NULL);
+	}
+	return taken.n;
+}
+
 static void context_bury(struct lwc_context *context)
 {
 	lwc_pair_free(context->pair);
 	if (context->owned) {
-		if (context->mm && !lwc_broken(LEAK_REFERENCE))
+		if (context->mm && !context->emptied && !lwc_broken(LEAK_REFERENCE))
 			mmput(context->mm);
 		if (context->files)
 			kernel_call(put_files_struct)(context->files);

@@ -72,6 +72,8 @@ struct lwc_thread;
  * @kept: the record of its kept state; NULL: made without LWC_KEEP
  * @strong: strong descriptors
  * @mm: address space
+ * @inherited: anonymous pages that it got of another with it, or by an overlay since
+ * @emptied: its reference to @mm is put already: the process ends
  * @pair: of it and that of what it records, or of the creator; NULL: what
  *	they differ in is not known
  * @files: file table
@@ -111,6 +113,8 @@ struct lwc_context {
 	struct lwc_context *kept;
 	unsigned int strong;
 	struct mm_struct *mm;
+	unsigned long inherited;
+	bool emptied;
 	struct lwc_pair *pair;
 	struct files_struct *files;
 	bool shares_files;
@@ -191,6 +195,26 @@ struct lwc_context *lwc_context_new(struct lwc_process *process, struct list_hea
 struct lwc_context *lwc_context_record(struct lwc_process *process);
 
 /**
+ * lwc_context_enlist() - it is one of its process's
+ * @context: new, that process's lock is held
+ */
+void lwc_context_enlist(struct lwc_context *context);
+
+/**
+ * lwc_contexts_take_memory() - references to the address spaces of contexts of a process
+ * @process: ends; its lock is held
+ * @memory: set to some that were not taken before, to be put
+ * @most: how many there is room for
+ *
+ * What the OOM killer has chosen the process for comes last: once that is free it looks
+ * for another.
+ *
+ * Return: how many they are.
+ */
+unsigned int lwc_contexts_take_memory(struct lwc_process *process, struct mm_struct **memory,
+				      unsigned int most);
+
+/**
  * lwc_context_is_quiet() - does nobody but the current task use its mm?
  *
  * Who reads /proc may, for a moment.
@@ -241,6 +265,13 @@ int lwc_context_refill_mm(struct lwc_context *context, struct lwc_context *model
  */
 int lwc_context_restore_mm(struct lwc_context *context, struct lwc_context *record,
 			   struct mm_struct **mm);
+
+/**
+ * lwc_context_set_mm() - give it an address space, in place of the one it may have
+ * @context: its process's lock is held
+ * @mm: a duplicate of another's, with a user that is the caller's to give away
+ */
+void lwc_context_set_mm(struct lwc_context *context, struct mm_struct *mm);
 
 /**
  * lwc_context_holds_table() - is it a context's file table, or its kept state's?

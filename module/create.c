@@ -64,7 +64,7 @@ static int create_locked(struct lwc_process *process, struct lwc_specs **specs,
 	context->traps_faults = flags & LWC_TRAP_FAULTS;
 	context->private = flags & LWC_PRIVATE;
 	context->looks = context->private ? SUID_DUMP_DISABLE : lwc_looks(current->mm);
-	list_add(&context->of_process, &process->contexts);
+	lwc_context_enlist(context);
 
 	/*
 	 * What becomes shared below stays so: there has to be a number for it by then. Who

@@ -21,7 +21,8 @@
  * a part of it alone.
  *
  * exit_mm_release() tells the futexes of a thread that ends. A thread that
- * ends in another context than it was made in is waited for in that one.
+ * ends in another context than it was made in is waited for in that one. The last
+ * thread of a process gives back what is parked before it leaves its own memory.
  *
  * Must never say yes where the kernel would say no.
  */
@@ -284,6 +285,12 @@ static void release_at_birth(struct lwc_thread *thread)
 	current->clear_child_tid = NULL;
 }
 
+/* The kernel has counted it out before. */
+static bool is_last_thread(void)
+{
+	return !atomic_read(&current->signal->live);
+}
+
 static void guarded_exit_mm_release(struct task_struct *task, struct mm_struct *mm)
 {
 	struct lwc_thread *thread;
@@ -296,6 +303,8 @@ static void guarded_exit_mm_release(struct task_struct *task, struct mm_struct *
 	if (thread && task == current && mm)
 		release_at_birth(thread);
 	static_call(original_exit_mm_release)(task, mm);
+	if (is_last_thread())
+		lwc_process_release_memory();
 	lwc_hook_leave();
 }
 
@@ -416,7 +425,8 @@ static bool concerns_all_threads(const struct pt_regs *regs)
 
 static bool concerns_known_thread(const struct pt_regs *regs)
 {
-	return lwc_thread_find(current);
+	return lwc_thread_find(current) ||
+	       (is_last_thread() && lwc_process_is_known(current));
 }
 
 static bool concerns_all(const struct pt_regs *regs)

@@ -236,8 +236,7 @@ int lwc_kept_restore(struct lwc_reset *reset)
 		return err;
 	if (mm) {
 		reset->old_mm = context->mm;
-		context->mm = mm;
-		mmgrab(mm);
+		lwc_context_set_mm(context, mm);
 	}
 	equalise(reset, context, context->kept,
 		 &(struct lwc_files_view){ .keep = is_for_it, .context = reset->caller });

@@ -22,6 +22,7 @@
 #include "kernel/symbols.h"
 #include "kept.h"
 #include "later.h"
+#include "oom.h"
 #include "overlay.h"
 #include "private.h"
 #include "process.h"
@@ -249,11 +250,16 @@ static int __init lwc_init(void)
 	err = lwc_private_init();
 	if (err)
 		goto exit_trap;
-	err = misc_register(&device);
+	err = lwc_oom_init();
 	if (err)
 		goto exit_private;
+	err = misc_register(&device);
+	if (err)
+		goto exit_oom;
 	return 0;
 
+exit_oom:
+	lwc_oom_exit();
 exit_private:
 	lwc_private_exit();
 exit_trap:
@@ -270,6 +276,7 @@ exit_powers:
 static void __exit lwc_exit(void)
 {
 	misc_deregister(&device);
+	lwc_oom_exit();
 	lwc_private_exit();
 	lwc_trap_exit();
 	lwc_guard_exit();

@@ -11,6 +11,7 @@
 #include "context.h"
 #include "files.h"
 #include "graft.h"
+#include "kernel/compat.h"
 #include "mm.h"
 #include "overlay.h"
 #include "place.h"
@@ -66,13 +67,17 @@ static bool is_in_the_way(const struct lwc_context *context, const struct lwc_sp
 static int overlay_memory(struct lwc_context *context, const struct lwc_specs *specs,
 			  bool limited, struct lwc_thread *thread, struct leftovers *left)
 {
+	long before;
 	int err;
 
 	if (context->torn)
 		return -ENOTRECOVERABLE;
 	if (is_in_the_way(thread->context, specs))
 		return -EINVAL;
+	before = lwc_anonymous_pages(current->mm);
 	err = lwc_graft(context->mm, specs, limited);
+	/* Both have it now. */
+	thread->context->inherited += max(lwc_anonymous_pages(current->mm) - before, 0L);
 	if (err != -EAGAIN)
 		return err;
 	/* Once more after that, as a thread that is in there may be faster. */

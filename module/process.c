@@ -23,6 +23,9 @@
 
 #define LWC_TABLE_BITS	10
 
+/* Address spaces that are put between two looks for more. */
+#define LWC_RELEASED_AT_ONCE	32
+
 static DEFINE_HASHTABLE(processes, LWC_TABLE_BITS);
 static DEFINE_HASHTABLE(threads, LWC_TABLE_BITS);
 /* Over both tables; never held while anything sleeps. */
@@ -68,6 +71,32 @@ struct lwc_thread *lwc_thread_find(const struct task_struct *task)
 	return NULL;
 }
 
+struct lwc_process *lwc_process_of(const struct task_struct *task)
+{
+	struct lwc_process *process;
+
+	if (!atomic_read(&n_records))
+		return NULL;
+	spin_lock(&tables_lock);
+	process = process_find(task->signal);
+	if (process)
+		lwc_process_get(process);
+	spin_unlock(&tables_lock);
+	return process;
+}
+
+bool lwc_process_is_known(const struct task_struct *task)
+{
+	bool known;
+
+	if (!atomic_read(&n_records))
+		return false;
+	spin_lock(&tables_lock);
+	known = process_find(task->signal);
+	spin_unlock(&tables_lock);
+	return known;
+}
+
 /* Who has read mm->owner under RCU may look at that task until now. */
 static void process_free(struct rcu_head *rcu)
 {
@@ -105,6 +134,24 @@ static void process_end(struct callback_head *work)
 		lwc_context_doom(context, &doomed);
 	mutex_unlock(&process->lock);
 	lwc_context_bury(&doomed);
+	lwc_process_put(process);
+}
+
+void lwc_process_release_memory(void)
+{
+	struct lwc_process *process = lwc_process_of(current);
+	struct mm_struct *memory[LWC_RELEASED_AT_ONCE];
+	unsigned int n, i;
+
+	if (!process)
+		return;
+	do {
+		mutex_lock(&process->lock);
+		n = lwc_contexts_take_memory(process, memory, ARRAY_SIZE(memory));
+		mutex_unlock(&process->lock);
+		for (i = 0; i < n; i++)
+			mmput(memory[i]);
+	} while (n);
 	lwc_process_put(process);
 }
 
@@ -250,6 +297,7 @@ static struct lwc_process *process_make(void)
 	process->leader = get_task_struct(current->group_leader);
 	mutex_init(&process->lock);
 	INIT_LIST_HEAD(&process->contexts);
+	spin_lock_init(&process->contexts_lock);
 	INIT_LIST_HEAD(&process->threads);
 	INIT_WORK(&process->sweep_work, sweep_work);
 	init_waitqueue_head(&process->sync_done);

@@ -53,6 +53,8 @@ enum lwc_exclusion {
  * @syncing: a thread gives its filters to all (TSYNC): nobody may move
  * @sync_done: those who wait for the end of that
  * @contexts: alive ones, the root too
+ * @contexts_lock: besides @lock, over who is on @contexts and which mm it has, for who
+ *	may not sleep; nobody sleeps or allocates under it
  * @threads: struct lwc_thread
  * @n_contexts: how many count against the limit
  * @end_work: runs lwc_process_end() in the last thread, or in exec
@@ -70,6 +72,7 @@ struct lwc_process {
 	enum lwc_exclusion exclusion;
 	wait_queue_head_t sync_done;
 	struct list_head contexts;
+	spinlock_t contexts_lock; /* besides lock, see above */
 	struct list_head threads;
 	unsigned int n_contexts;
 	struct callback_head end_work;
@@ -132,6 +135,30 @@ struct lwc_thread {
 
 int lwc_process_init(void);
 void lwc_process_exit(void);
+
+/**
+ * lwc_process_of() - the record of the process that a task is a thread of
+ * @task: any, with a reference, or under RCU
+ *
+ * Does not sleep. Return: with a reference; NULL if there is none.
+ */
+struct lwc_process *lwc_process_of(const struct task_struct *task);
+
+/**
+ * lwc_process_is_known() - has a task's process made a call?
+ * @task: any
+ *
+ * Does not sleep.
+ */
+bool lwc_process_is_known(const struct task_struct *task);
+
+/**
+ * lwc_process_release_memory() - the last thread of the current process is about to leave its mm
+ *
+ * The contexts that nobody is in lose theirs first. (What else they have goes when that
+ * of the thread has gone, in process_end().)
+ */
+void lwc_process_release_memory(void);
 
 /**
  * lwc_process_current() - the current process's record

@@ -287,8 +287,7 @@ static struct mm_struct *replace_mm(struct lwc_thread *thread, struct mm_struct 
 	task_unlock(current);
 	lwc_mm_entered();
 	lwc_transit_end(thread);
-	context->mm = mm;
-	mmgrab(mm);
+	lwc_context_set_mm(context, mm);
 	/* The context's own reference; the task's is the caller's to put. */
 	if (context->owned)
 		mmput(before);

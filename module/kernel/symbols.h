@@ -28,6 +28,7 @@
 #include <linux/mm.h>
 #include <linux/mmu_context.h>
 #include <linux/nsproxy.h>
+#include <linux/oom.h>
 #include <linux/pgtable.h>
 #include <linux/restart_block.h>
 #include <linux/rmap.h>
@@ -133,6 +134,7 @@ void unlink_file_vma(struct vm_area_struct *vma);
 	f(do_munmap)			\
 	f(dup_fd)			\
 	f(f_dupfd)			\
+	f(find_lock_task_mm)		\
 	f(flush_tlb_mm_range)		\
 	f(free_fs_struct)		\
 	f(free_nsproxy)			\
