@@ -46,6 +46,7 @@
  * @data: the same, of private writable memory: RLIMIT_DATA
  * @promised: pages that have to be promised to @mm before they are mapped there
  * @merged: some of it is for KSM
+ * @private: some of what is to be shared is private memory of @source
  * @deadline: when to stop waiting for memory, in jiffies
  */
 struct graft {
@@ -58,6 +59,7 @@ struct graft {
 	long data;
 	long promised;
 	bool merged;
+	bool private;
 	unsigned long deadline;
 };
 
@@ -87,13 +89,16 @@ static int ask_source(struct graft *graft, unsigned long start, unsigned long en
 			continue;
 		if (is_vm_hugetlb_page(vma) || (vma->vm_flags & (VM_PFNMAP | VM_MIXEDMAP | VM_IO)))
 			return -EOPNOTSUPP;
-		if (mode == LWC_SHARE && lwc_memory_is_private(vma))
-			return -EAGAIN;
 		/* A key that this one has not could be given out here, and open it. */
 		if (!mm_pkey_is_allocated(graft->mm, vma_pkey(vma)))
 			return -EOPNOTSUPP;
 		graft->mappings++;
 		graft->pages += pages;
+		/* Once that is shared it is neither data nor promised to anybody. */
+		if (mode == LWC_SHARE && lwc_memory_is_private(vma)) {
+			graft->private = true;
+			continue;
+		}
 		if (is_data(vma) && mode != LWC_READ)
 			graft->data += pages;
 		if (vma->vm_flags & VM_ACCOUNT)
@@ -198,7 +203,13 @@ static int prepare(struct graft *graft)
 		err = kernel_call(__ksm_enter)(graft->mm);
 #endif
 	/* Last, as what is promised has to be taken back. */
-	return err ?: lwc_commit_memory(graft->mm, graft->promised);
+	err = err ?: lwc_commit_memory(graft->mm, graft->promised);
+	/* Nothing is shared for a call that is refused. */
+	if (!err && graft->private) {
+		lwc_uncommit_memory(graft->promised);
+		err = -EAGAIN;
+	}
+	return err;
 }
 
 /* What may not */

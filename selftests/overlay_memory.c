@@ -858,6 +858,33 @@ LWC_TEST(sealed)
 	EXPECT_EQ(0, p[0]);
 }
 
+/* What is refused here changes nothing there either. */
+LWC_TEST(refused_share_changes_nothing)
+{
+	const size_t size = 16 << 20;
+	char *p = private_memory(size), *q = private_memory(2 * PAGE);
+	struct lwc_spec specs[2] = { MEMORY(SHARE, p, size), MEMORY(COW, q, 2 * PAGE) };
+	struct rlimit limit;
+	int ctx;
+
+	fill(p, size, 1);
+	CONTEXT(ctx) {
+		in.reply = is_shared_here(p);
+	}
+	ASSERT_LE(0, ctx);
+	munmap(p, size);
+	ASSERT_EQ(0, getrlimit(RLIMIT_AS, &limit));
+	limit.rlim_cur = (rlim_t)status_field("VmSize:") * 1024 + size / 2;
+	ASSERT_EQ(0, setrlimit(RLIMIT_AS, &limit));
+	EXPECT_ERR(lwc_overlay, ENOMEM, lwc_overlay(ctx, specs, 2));
+	limit.rlim_cur = limit.rlim_max;
+	ASSERT_EQ(0, setrlimit(RLIMIT_AS, &limit));
+	EXPECT_EQ(0, CALL(ctx, 0));
+	EXPECT_EQ(0, lwc_overlay(ctx, specs, 2));
+	EXPECT_EQ(1, CALL(ctx, 0));
+	EXPECT_EQ(0, count_wrong(p, size, 1));
+}
+
 /* Limits on a process's memory, and on how many mappings it has. */
 LWC_TEST(limited)
 {
