@@ -84,6 +84,15 @@ static void visit_snapshots(struct lwc_context *context, void (*what)(struct lwc
 	}
 }
 
+/* All that its tables name. */
+static void visit_named(struct lwc_context *context, void (*what)(struct lwc_context *named))
+{
+	visit(context, context->files, what);
+	if (context->kept && context->kept->files != context->files)
+		visit(context, context->kept->files, what);
+	visit_snapshots(context, what);
+}
+
 static void take_off(struct lwc_context *named)
 {
 	named->outside--;
@@ -106,14 +115,6 @@ static void reach(struct lwc_context *named)
 	named->reached = true;
 }
 
-static void reach_named(struct lwc_context *context)
-{
-	visit(context, context->files, reach);
-	if (context->kept && context->kept->files != context->files)
-		visit(context, context->kept->files, reach);
-	visit_snapshots(context, reach);
-}
-
 /* Marks what can be reached, from what is marked on. */
 static void spread(struct lwc_process *process)
 {
@@ -123,14 +124,34 @@ static void spread(struct lwc_process *process)
 	while (more) {
 		more = false;
 		list_for_each_entry(context, &process->contexts, of_process) {
-			if (!context->reached || context->searched)
+			/* Of what others name nothing was taken off; their tables may be gone. */
+			if (!context->reached || context->searched || !context->parked)
 				continue;
 			context->searched = true;
 			more = true;
-			reach_named(context);
+			visit_named(context, reach);
 			cond_resched();
 		}
 	}
+}
+
+static bool has_table_alone(const struct lwc_context *context)
+{
+	if (context->kept && context->kept->files != context->files &&
+	    atomic_read(&context->kept->files->count) > 1)
+		return false;
+	return atomic_read(&context->files->count) == 1;
+}
+
+bool lwc_is_held_elsewhere(struct lwc_context *context)
+{
+	lockdep_assert_held(&context->process->lock);
+	/* A thread that is inside has its tables, and may have put them already. */
+	if (!context->owned || !has_table_alone(context))
+		return true;
+	context->outside = lwc_descriptor_references(context);
+	visit_named(context, take_off);
+	return context->outside > 0;
 }
 
 void lwc_collect(struct lwc_process *process, struct list_head *doomed)

@@ -828,6 +828,21 @@ void lwc_context_bury(struct list_head *doomed)
 	} while (!list_empty(doomed));
 }
 
+/*
+ * One of lwc_self() is closed somewhere. Where its context has it too nobody would be told
+ * of that, and the context would go on with none to hold it. Not here: the reference is
+ * still there, and what ends may close the next one.
+ */
+static int descriptor_flush(struct file *file, fl_owner_t owner)
+{
+	const struct lwc_descriptor *descriptor = file->private_data;
+	const struct lwc_context *context = descriptor->context;
+
+	if (unlikely(descriptor->of_self) && !READ_ONCE(context->strong) && !context->pinned)
+		lwc_process_sweep_later(context->process);
+	return 0;
+}
+
 static int descriptor_release(struct inode *inode, struct file *file)
 {
 	struct lwc_descriptor *descriptor = file->private_data;
@@ -840,10 +855,12 @@ static int descriptor_release(struct inode *inode, struct file *file)
 	list_del(&descriptor->of_names);
 	if (context->known_as == descriptor)
 		context->known_as = NULL;
-	if (!descriptor->weak) {
+	if (descriptor->of_self)
+		context->selves--;
+	else if (!descriptor->weak)
 		context->strong--;
+	if (!descriptor->weak)
 		lwc_context_doom_unused(context, &doomed);
-	}
 	mutex_unlock(&process->lock);
 	lwc_context_bury(&doomed);
 	lwc_context_put(context);
@@ -858,12 +875,13 @@ static void descriptor_show(struct seq_file *seq, struct file *file)
 
 	seq_printf(seq, "lwc-kind:\t%s\nlwc-rights:\t%#x\nlwc-weak:\t%d\n",
 		   descriptor->context->snapshot ? "snapshot" : "context",
-		   READ_ONCE(descriptor->rights), descriptor->weak);
+		   READ_ONCE(descriptor->rights), descriptor->weak || descriptor->of_self);
 }
 
 static const struct file_operations descriptor_fops = {
 	.owner = THIS_MODULE,
 	.llseek = noop_llseek,
+	.flush = descriptor_flush,
 	.release = descriptor_release,
 	.show_fdinfo = descriptor_show,
 	.unlocked_ioctl = lwc_descriptor_ioctl,
@@ -900,6 +918,21 @@ struct file *lwc_descriptor_open(struct lwc_context *context, unsigned int right
 		context->strong++;
 		list_add(&descriptor->of_names, &context->names);
 	}
+	return file;
+}
+
+struct file *lwc_descriptor_open_self(struct lwc_context *context)
+{
+	struct file *file = lwc_descriptor_open(context, LWC_ALL_RIGHTS & ~LWC_MAY_SYSCALL,
+						lwc_broken(SELF_IS_WEAK));
+	struct lwc_descriptor *descriptor;
+
+	if (IS_ERR(file) || lwc_broken(SELF_IS_WEAK))
+		return file;
+	descriptor = file->private_data;
+	descriptor->of_self = true;
+	context->selves++;
+	context->strong--;
 	return file;
 }
 
@@ -962,12 +995,22 @@ static struct lwc_ranges *ranges_of_caller(const struct lwc_context *table,
 	return table->creator == caller ? table->grants : NULL;
 }
 
+/* Who shares the table of @table, where it stands, has it, and takes it along when it ends. */
+static bool is_of_sharer(const struct lwc_descriptor *descriptor, const struct lwc_context *table)
+{
+	const struct lwc_context *other = descriptor->table;
+
+	return other && other != table && other != table->kept && other->kept != table &&
+	       lwc_context_holds_table(other, table->files) && !lwc_broken(CALLER_OF_ANY_SHARER);
+}
+
 /* A name that was made for another table's context may be worth more, or less. */
 static bool is_anothers_caller(const struct lwc_descriptor *descriptor,
 			       const struct lwc_context *table)
 {
 	return descriptor->for_caller &&
-	       descriptor->ranges != ranges_of_caller(table, descriptor->context);
+	       (descriptor->ranges != ranges_of_caller(table, descriptor->context) ||
+		is_of_sharer(descriptor, table));
 }
 
 static bool names_context(const void *context, unsigned int fd, struct file *file)
@@ -1068,7 +1111,10 @@ int lwc_descriptor_number(struct lwc_context *table, struct lwc_context *context
 	file = lwc_files_find(table->files, names_context, &wanted, &fd);
 	if (!file)
 		return -1;
-	remember(table, file->private_data, fd);
+	descriptor = file->private_data;
+	/* The table that it was made for takes it along. */
+	if (!descriptor->for_caller || !descriptor->table || !stands(descriptor->table, descriptor))
+		remember(table, descriptor, fd);
 	fput(file);
 	return fd;
 }

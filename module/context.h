@@ -37,6 +37,7 @@
 #include <linux/lwc.h>
 
 #include "broken.h"
+#include "collect.h"
 #include "cred.h"
 #include "files.h"
 
@@ -70,7 +71,8 @@ struct lwc_thread;
  * @frozen: a record, in which nobody ever runs: of a snapshot, or a kept state
  * @snapshot: set where this is the record behind a snapshot, not a context
  * @kept: the record of its kept state; NULL: made without LWC_KEEP
- * @strong: strong descriptors
+ * @strong: strong descriptors, without those of lwc_self()
+ * @selves: descriptors of lwc_self()
  * @mm: address space
  * @inherited: anonymous pages that it got of another with it, or by an overlay since
  * @emptied: its reference to @mm is put already: the process ends
@@ -88,7 +90,7 @@ struct lwc_thread;
  * @places: of all threads
  * @descriptors: struct lwc_descriptor that stand in this context's table
  * @snapshots: of this context, in the order they were armed
- * @names: strong descriptors of it, wherever they are
+ * @names: strong descriptors of it, those of lwc_self() too, wherever they are
  * @known_as: the descriptor of it that a target was last given as its caller
  * @outside: while rings are looked for: references from outside of parked tables
  * @parked: the same: nobody can change its tables or hand on what is in them
@@ -112,6 +114,7 @@ struct lwc_context {
 	struct lwc_snapshot *snapshot;
 	struct lwc_context *kept;
 	unsigned int strong;
+	unsigned int selves;
 	struct mm_struct *mm;
 	unsigned long inherited;
 	bool emptied;
@@ -143,6 +146,7 @@ struct lwc_context {
  * @rights: LWC_MAY_*
  * @ranges: what LWC_MAY_OVERLAY is for; NULL: everything
  * @weak: does not keep @context alive
+ * @of_self: lwc_self() has made it: strong, but not in tables of @context itself
  * @for_caller: made for a target to learn who called
  * @for_fresh: the same, in the record of the target's kept state
  * @file: the open file; only compared
@@ -156,6 +160,7 @@ struct lwc_descriptor {
 	unsigned int rights;
 	struct lwc_ranges *ranges;
 	bool weak;
+	bool of_self;
 	bool for_caller;
 	bool for_fresh;
 	struct file *file;
@@ -367,10 +372,12 @@ void lwc_context_doom_unused(struct lwc_context *context, struct list_head *doom
 
 /**
  * lwc_context_is_kept() - does it live whether there is a thread in it or not?
+ * @context: its process's lock is held
  */
-static inline bool lwc_context_is_kept(const struct lwc_context *context)
+static inline bool lwc_context_is_kept(struct lwc_context *context)
 {
-	return context->strong || context->pinned;
+	return context->strong || context->pinned ||
+	       (unlikely(context->selves) && lwc_is_held_elsewhere(context));
 }
 
 /**
@@ -416,6 +423,12 @@ void lwc_context_forget_places(struct lwc_context *context);
  * The process's lock is held. Return: the file or an ERR_PTR().
  */
 struct file *lwc_descriptor_open(struct lwc_context *context, unsigned int rights, bool weak);
+
+/**
+ * lwc_descriptor_open_self() - the same, for the context itself to have
+ * @context: the one that the current task is in
+ */
+struct file *lwc_descriptor_open_self(struct lwc_context *context);
 
 /* The calls on a descriptor: the table is main.c's. */
 long lwc_descriptor_ioctl(struct file *file, unsigned int command, unsigned long argument);

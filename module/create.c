@@ -321,7 +321,7 @@ long lwc_self(void)
 	fd = PTR_ERR_OR_ZERO(thread);
 	if (fd)
 		goto unlock;
-	file = lwc_descriptor_open(thread->context, LWC_ALL_RIGHTS & ~LWC_MAY_SYSCALL, true);
+	file = lwc_descriptor_open_self(thread->context);
 	fd = PTR_ERR_OR_ZERO(file);
 	if (fd)
 		goto unlock;

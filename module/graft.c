@@ -122,7 +122,8 @@ static bool is_calling_stack(const struct vm_area_struct *vma, unsigned long sta
 
 	if (lwc_broken(STACK_REPLACED) || sp < vma->vm_start || sp >= vma->vm_end)
 		return false;
-	if (!(vma->vm_flags & VM_GROWSDOWN))
+	/* (The first thread's may have stopped to grow: memory.c.) */
+	if (!(vma->vm_flags & VM_GROWSDOWN) && vma->vm_end <= vma->vm_mm->start_stack)
 		top = PAGE_ALIGN(sp + 1);
 	return start < top && end > sp - LWC_RED_ZONE;
 }

@@ -253,7 +253,7 @@ void lwc_reset_end(struct lwc_reset *reset, struct lwc_process *process)
 		lwc_place_free(place);
 }
 
-static int keep_locked(struct lwc_context *context, bool weak, struct lwc_reset *reset)
+static int keep_locked(struct lwc_context *context, bool of_self, struct lwc_reset *reset)
 {
 	struct lwc_thread *thread;
 	int err;
@@ -266,7 +266,7 @@ static int keep_locked(struct lwc_context *context, bool weak, struct lwc_reset 
 	if (context == thread->context)
 		return context->kept ? -EBUSY : -EINVAL;
 	/* What lwc_self() gives out must not let what runs inside keep itself. */
-	if (weak)
+	if (of_self)
 		return -EPERM;
 	err = refused(context, thread);
 	if (err)
@@ -292,7 +292,7 @@ long lwc_keep(struct lwc_descriptor *descriptor)
 	if (err)
 		return err;
 	reset_begin(&reset);
-	err = keep_locked(context, descriptor->weak, &reset);
+	err = keep_locked(context, descriptor->of_self, &reset);
 	lwc_process_unlock(process);
 	lwc_reset_end(&reset, process);
 	return err;

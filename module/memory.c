@@ -173,6 +173,25 @@ int lwc_memory_make_read_only(struct vm_area_struct *vma, bool pinned)
 	return 0;
 }
 
+/* What ends where a stack goes on would be made anew by a touch, as that grows. */
+static int leave_out(struct mm_struct *mm, struct mm_struct *source, unsigned long start,
+		     unsigned long end)
+{
+	MA_STATE(below, &source->mm_mt, end - 1, end - 1);
+	MA_STATE(above, &mm->mm_mt, end, end);
+	struct vm_area_struct *vma;
+	int err = lwc_mm_unmap(mm, start, end);
+
+	if (err || !mas_walk(&below) || lwc_broken(STACK_GROWS_BACK))
+		return err;
+	vma = mas_walk(&above);
+	if (vma && vma->vm_start == end && (vma->vm_flags & VM_GROWSDOWN)) {
+		vma_start_write(vma);
+		change_flags(vma, VM_GROWSDOWN, 0);
+	}
+	return 0;
+}
+
 static int split_at(struct mm_struct *mm, unsigned long start, unsigned long end)
 {
 	return lwc_split_vma(mm, start) ?: lwc_split_vma(mm, end);
@@ -558,7 +577,7 @@ int lwc_memory_apply(struct lwc_memory *memory, struct mm_struct *mm, struct mm_
 		}
 		err = note_objects(&limited, source, start, end);
 		if (!err && mode == LWC_UNMAP)
-			err = lwc_mm_unmap(mm, start, end);
+			err = leave_out(mm, source, start, end);
 		else if (!err && mode == LWC_READ)
 			err = read_only(mm, start, end, test_bit(MMF_HAS_PINNED, &source->flags));
 	}

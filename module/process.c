@@ -175,6 +175,37 @@ static void sweep_work(struct work_struct *work)
 	lwc_process_put(process);
 }
 
+/* A sweep by the task that has let go of something. */
+struct sweep {
+	struct callback_head work;
+	struct lwc_process *process;
+};
+
+static void sweep_and_free(struct callback_head *work)
+{
+	struct sweep *this = container_of(work, struct sweep, work);
+
+	sweep(this->process);
+	lwc_process_put(this->process);
+	kfree(this);
+}
+
+void lwc_process_sweep_later(struct lwc_process *process)
+{
+	struct sweep *later = kmalloc(sizeof(*later), GFP_ATOMIC);
+
+	lwc_process_get(process);
+	if (later) {
+		later->process = process;
+		init_task_work(&later->work, sweep_and_free);
+		if (!task_work_add(current, &later->work, TWA_RESUME))
+			return;
+		kfree(later);
+	}
+	if (!queue_work(sweeper, &process->sweep_work))
+		lwc_process_put(process);
+}
+
 static void thread_free(struct lwc_thread *thread)
 {
 	struct lwc_process *process = thread->process;

@@ -153,6 +153,14 @@ struct lwc_process *lwc_process_of(const struct task_struct *task);
 bool lwc_process_is_known(const struct task_struct *task);
 
 /**
+ * lwc_process_sweep_later() - end contexts that nothing keeps alive, on the way to user space
+ * @process: any, held by the caller
+ *
+ * Does not sleep, and takes no lock.
+ */
+void lwc_process_sweep_later(struct lwc_process *process);
+
+/**
  * lwc_process_release_memory() - the last thread of the current process is about to leave its mm
  *
  * The contexts that nobody is in lose theirs first. (What else they have goes when that

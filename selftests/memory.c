@@ -477,6 +477,29 @@ LWC_TEST(unmap)
 	munmap(q, 2 * PAGE);
 }
 
+/* A stack grows back over a hole in it, so what is above one does not grow any more. */
+LWC_TEST(unmap_in_a_stack)
+{
+	volatile char array[64 * PAGE];
+	char *p = (char *)(((uintptr_t)array + 24 * PAGE) & ~(PAGE - 1));
+	struct lwc_spec specs[] = { MEMORY(UNMAP, p, 16 * PAGE) };
+	int ctx;
+
+	fill(array, sizeof(array), 1);
+	CONTEXT_WITH(ctx, specs, 1, 0) {
+		EXPECT_EQ(SIGSEGV, touch(p + 15 * PAGE, false));
+		EXPECT_EQ(SIGSEGV, touch(p + 8 * PAGE, true));
+		EXPECT_EQ(SIGSEGV, touch(p, false));
+		EXPECT_EQ(0, touch(p - PAGE, true));
+		EXPECT_EQ(0, touch(p + 16 * PAGE, true));
+		in.reply = 1;
+	}
+	ASSERT_LE(0, ctx);
+	EXPECT_EQ(1, CALL(ctx, 0));
+	EXPECT_EQ(0, count_wrong(array, sizeof(array), 1));
+	EXPECT_EQ(0, lwc_close(ctx));
+}
+
 /* Everything but what it runs on. */
 LWC_TEST(later_wins)
 {

@@ -105,6 +105,108 @@ LWC_TEST(self_is_weak)
 	EXPECT_EQ(before - 1, contexts_settle(before - 1));
 }
 
+/* But who else has that descriptor holds it, by whatever way it came there. */
+LWC_TEST(self_is_strong_elsewhere)
+{
+	const struct lwc_spec numbers = {
+		.type = LWC_FILES, .mode = LWC_COW, .flags = LWC_INHERIT, .from = 300, .to = 301,
+	};
+	long before = counter("contexts");
+	int pair[2], ctx, self, holder, i;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	for (i = 0; i < 4; i++) {
+		CONTEXT_WITH(ctx, NULL, 0, i & 1 ? LWC_KEEP : 0) {
+			if (!in.ev.arg)
+				in.reply = dup2(lwc_self(), 300) == 300 &&
+					   !send_descriptor(pair[0], 300);
+			else
+				in.reply = in.ev.arg + 1;
+		}
+		ASSERT_LE(0, ctx);
+		EXPECT_EQ(1, CALL(ctx, 0));
+		self = take_descriptor(pair[1]);
+		ASSERT_LE(3, self);
+		if (i < 2) {
+			EXPECT_EQ(0, lwc_close(ctx));
+			EXPECT_EQ(8, CALL(self, 7));
+			EXPECT_EQ(0, lwc_close(self));
+		} else {
+			/* Here by an overlay, and on by inheritance. */
+			EXPECT_EQ(0, lwc_close(self));
+			EXPECT_EQ(0, lwc_overlay(ctx, &numbers, 1));
+			EXPECT_EQ(0, lwc_close(ctx));
+			EXPECT_EQ(8, CALL(300, 7));
+			CONTEXT_WITH(holder, &numbers, 1, 0) {
+				in.reply = is_open(300);
+			}
+			ASSERT_LE(0, holder);
+			EXPECT_EQ(0, lwc_close(300));
+			EXPECT_EQ(1, CALL(holder, 0));
+			EXPECT_EQ(before + 2, counter("contexts"));
+			EXPECT_EQ(0, lwc_close(holder));
+		}
+		EXPECT_EQ(before, contexts_settle(before));
+	}
+}
+
+/* One holds the next, and so on: they go one after the other when the first does. */
+LWC_TEST(chain_of_selves)
+{
+	const struct lwc_spec last = {
+		.type = LWC_FILES, .mode = LWC_COW, .flags = LWC_INHERIT, .from = 300, .to = 301,
+	};
+	const long before = counter("contexts"), n = scaled(300);
+	int pair[2], ctx, self, i;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	for (i = 0; i < n; i++) {
+		CONTEXT_WITH(ctx, &last, 1, 0) {
+			in.reply = send_descriptor(pair[0], lwc_self());
+		}
+		ASSERT_LE(0, ctx);
+		EXPECT_EQ(0, CALL(ctx, 0));
+		self = take_descriptor(pair[1]);
+		ASSERT_LE(3, self);
+		EXPECT_EQ(0, lwc_close(ctx));
+		/* Of the one before only this one has a descriptor now. */
+		ASSERT_EQ(300, dup2(self, 300));
+		EXPECT_EQ(0, lwc_close(self));
+	}
+	EXPECT_EQ(before + n, counter("contexts"));
+	EXPECT_EQ(0, lwc_close(300));
+	EXPECT_EQ(before, contexts_settle(before));
+}
+
+/* The end of a process, where its thread has put the context's table before. */
+LWC_TEST(self_at_the_end)
+{
+	const long before = counter("contexts");
+	int status, i;
+
+	for (i = 0; i < 5; i++) {
+		IN_CHILD(status) {
+			struct lwc_event ev;
+			int pair[2], ctx, self;
+
+			ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+			CONTEXT_WITH(ctx, NULL, 0, i & 1 ? LWC_KEEP : 0) {
+				if (in.ev.arg && lwc_self() >= 3 && lwc_self() >= 3)
+					_exit(7);
+				in.reply = send_descriptor(pair[0], lwc_self());
+			}
+			ASSERT_LE(0, ctx);
+			EXPECT_EQ(0, CALL(ctx, 0));
+			self = take_descriptor(pair[1]);
+			ASSERT_LE(3, self);
+			EXPECT_EQ(0, lwc_close(ctx));
+			lwc_switch(self, 0, 1, &ev);
+		}
+		EXPECT_EQ(7 << 8, status);
+	}
+	EXPECT_EQ(before, contexts_settle(before));
+}
+
 LWC_TEST(restrict_one_by_one)
 {
 	struct lwc_event ev;

@@ -560,6 +560,76 @@ LWC_TEST(owner_is_put_back)
 	}
 }
 
+/* One of two who share a table ends: what the other knows its caller by stays. */
+LWC_TEST(callers_of_who_ends)
+{
+	int lives, ends, told, i;
+
+	CONTEXT_WITH(lives, &shared_files, 1, 0) {
+		in.reply = in.ev.caller;
+	}
+	ASSERT_LE(0, lives);
+	told = CALL(lives, 0);
+	for (i = 0; i < 20; i++) {
+		CONTEXT_WITH(ends, &shared_files, 1, i & 1 ? LWC_KEEP : 0) {
+			in.reply = in.ev.caller;
+		}
+		ASSERT_LE(0, ends);
+		CALL(ends, 0);
+		EXPECT_EQ(0, lwc_close(ends));
+		EXPECT_TRUE(is_open(told));
+		EXPECT_EQ(told, (int)CALL(lives, 0));
+	}
+}
+
+struct stays_inside {
+	int ctx;
+	long left;
+};
+
+static void *goes_in(void *arg)
+{
+	struct stays_inside *stays = arg;
+	struct lwc_event ev;
+
+	/* A place of its own: made here. */
+	if (lwc_create(&shared_files, 1, 0, &ev))
+		return NULL;
+	if (ev.reason == LWC_EV_SWITCH) {
+		shm[1] = 1;
+		while (!shm[2])
+			msleep(1);
+		lwc_switch(ev.caller, 0, 0, &ev);
+		_exit(95);
+	}
+	stays->ctx = ev.created;
+	stays->left = lwc_switch(ev.created, 0, 0, &ev);
+	return arg;
+}
+
+/* Also while a thread is in it, which would never come back. */
+LWC_TEST(callers_of_who_ends_beside)
+{
+	struct stays_inside stays = { .left = -1 };
+	pthread_t thread;
+	void *result;
+	int ends, i;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, goes_in, &stays));
+	while (!shm[1])
+		msleep(1);
+	for (i = 0; i < 5; i++) {
+		ends = sharing_context(_metadata, 0);
+		ASSERT_LE(0, ends);
+		CALL(ends, LOOK);
+		EXPECT_EQ(0, lwc_close(ends));
+	}
+	shm[2] = 1;
+	ASSERT_EQ(0, pthread_join(thread, &result));
+	EXPECT_EQ((void *)&stays, result);
+	EXPECT_EQ(0, stays.left);
+}
+
 static volatile bool stop;
 
 static void *opens(void *arg)

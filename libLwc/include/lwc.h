@@ -292,7 +292,8 @@ int lwc_switch(int ctx, unsigned flags, uint64_t arg, struct lwc_event *ev);
  *   -EBUSY       a thread is in @ctx
  *   -EOPNOTSUPP  a task with state that cannot be copied, such as io_uring
  *   -EFAULT      @ev cannot be written
- *   -EMFILE      the limit of descriptors is below one that is open here
+ *   -EMFILE      @ctx's table has to grow for a descriptor that is open here, past
+ *                the limit of descriptors
  *   -ENOMEM      not enough memory
  */
 int lwc_renew(int ctx, unsigned flags, struct lwc_event *ev);
@@ -351,7 +352,8 @@ int lwc_keep(int ctx);
  *                LWC_SHARE of a growing stack
  *   -EBUSY       LWC_SHARE of a page that is pinned for DMA, or of what a thread in
  *                @ctx maps anew all the time; a userfaultfd watches memory here
- *   -EMFILE      the limit of descriptors is below one that is asked for
+ *   -EMFILE      the table here has to grow for a descriptor that is asked for, past
+ *                the limit of descriptors
  *   -ENOMEM      not enough memory; RLIMIT_AS, RLIMIT_DATA, or too many mappings
  */
 int lwc_overlay(int ctx, const struct lwc_spec *specs, unsigned n);
@@ -471,7 +473,7 @@ int lwc_rollback(int snap, uint64_t arg);
  * lwc_self() - a descriptor of the current context
  *
  * It has all rights but LWC_MAY_SYSCALL. In its own context's table it is weak: it
- * does not keep the context alive.
+ * does not keep the context alive. Where it is handed on, or overlaid, it does.
  *
  * Return: a descriptor >= 3. Errors:
  *   -EMFILE      no descriptor is left
