@@ -141,7 +141,7 @@
 	OPERATION(willneed,		8,   15,   CAN_SWAP)		\
 	OPERATION(hugepage,		6,   7,    CAN_THP | CHANGES_MAPPINGS) \
 	OPERATION(nohugepage,		4,   4,    CAN_THP | CHANGES_MAPPINGS) \
-	OPERATION(collapse,		5,   2,    CAN_COLLAPSE | CHANGES_MAPPINGS) \
+	OPERATION(collapse,		5,   1,    CAN_COLLAPSE | CHANGES_MAPPINGS) \
 	OPERATION(mergeable,		4,   4,    CAN_KSM | CHANGES_MAPPINGS) \
 	OPERATION(unmergeable,		4,   4,    CAN_KSM | CHANGES_MAPPINGS) \
 	OPERATION(populate_read,	8,   20,   CAN_ALWAYS)		\
