@@ -706,6 +706,18 @@ void lwc_context_doom_unused(struct lwc_context *context, struct list_head *doom
 	lwc_context_doom(context, doomed);
 }
 
+/* Is a thread about to tell those who wait for its end where it was made? */
+static bool is_awaited_by_birth(const struct lwc_context *context)
+{
+	const struct lwc_thread *thread;
+
+	list_for_each_entry(thread, &context->process->threads, of_process) {
+		if (thread->birth == context && !READ_ONCE(thread->has_told))
+			return true;
+	}
+	return false;
+}
+
 struct taken_memory {
 	struct mm_struct **memory;
 	unsigned int n;
@@ -718,7 +730,8 @@ static bool take_memory(struct lwc_context *context, struct taken_memory *taken,
 {
 	if (taken->n == taken->most)
 		return false;
-	if (context->mm && context->owned && !context->emptied && context->mm != spared) {
+	if (context->mm && context->owned && !context->emptied && context->mm != spared &&
+	    !is_awaited_by_birth(context)) {
 		context->emptied = true;
 		taken->memory[taken->n++] = context->mm;
 	}

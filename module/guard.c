@@ -302,6 +302,8 @@ static void guarded_exit_mm_release(struct task_struct *task, struct mm_struct *
 	rcu_read_unlock();
 	if (thread && task == current && mm)
 		release_at_birth(thread);
+	if (thread)
+		WRITE_ONCE(thread->has_told, true);
 	static_call(original_exit_mm_release)(task, mm);
 	if (is_last_thread())
 		lwc_process_release_memory();

@@ -105,6 +105,7 @@ struct lwc_fault {
  * @place: its place there
  * @birth: the context it was made in, with a reference: where its
  *	clear_child_tid and robust list count when it ends
+ * @has_told: they did
  * @places: in all contexts, with @place
  * @transits: odd while it is on the way between two contexts, so that who
  *	looks at it from outside can tell whether it moved
@@ -123,6 +124,7 @@ struct lwc_thread {
 	struct lwc_context *context;
 	struct lwc_place *place;
 	struct lwc_context *birth;
+	bool has_told;
 	struct list_head places;
 	unsigned long transits;
 	struct lwc_fault fault;
