@@ -14,6 +14,22 @@
 #include <sys/wait.h>
 
 
+/*
+ * As the system call has it. The C library's sigaction() turns it into another
+ * form first, with a mask of 128 bytes, and takes as long for that as the kernel
+ * for the call.
+ */
+
+typedef struct {
+    uint64_t  handler;
+    uint64_t  flags;
+    uint64_t  restorer;
+    uint64_t  mask;
+} ngx_http_lwc_action_t;
+
+
+static long ngx_http_lwc_process_action(int signo,
+    const ngx_http_lwc_action_t *to, ngx_http_lwc_action_t *now);
 static void ngx_http_lwc_process_signals(ngx_http_request_t *r);
 static void ngx_http_lwc_process_timers(ngx_http_request_t *r);
 static int ngx_http_lwc_process_next_timer(void);
@@ -35,11 +51,6 @@ static const int  ngx_http_lwc_signals[] = {
     (sizeof(ngx_http_lwc_signals) / sizeof(ngx_http_lwc_signals[0]))
 
 
-/* the kernel's part of a mask, the rest of what sigaction() gives is chance */
-
-#define NGX_HTTP_LWC_MASK  (_NSIG / 8)
-
-
 static const int  ngx_http_lwc_timers[] = {
     ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF
 };
@@ -49,14 +60,14 @@ static const int  ngx_http_lwc_timers[] = {
 
 
 static struct {
-    struct sigaction  actions[NGX_HTTP_LWC_SIGNALS];
-    struct itimerval  timers[NGX_HTTP_LWC_TIMERS];
-    sigset_t          blocked;             /* while H runs, in W */
-    sigset_t          timed;               /* of these, let in again in H */
-    sigset_t          saved;
-    sigset_t          stale;               /* W has no use for these */
-    int               timer;               /* a POSIX timer's number, or -1 */
-    ngx_uint_t        children;
+    ngx_http_lwc_action_t  actions[NGX_HTTP_LWC_SIGNALS];
+    struct itimerval       timers[NGX_HTTP_LWC_TIMERS];
+    sigset_t               blocked;        /* while H runs, in W */
+    sigset_t               timed;          /* of these, let in again in H */
+    sigset_t               saved;
+    sigset_t               stale;          /* W has no use for these */
+    int                    timer;          /* a POSIX timer's number, or -1 */
+    ngx_uint_t             children;
 } ngx_http_lwc_process;
 
 
@@ -68,8 +79,8 @@ ngx_http_lwc_process_init(void)
     struct sigaction  sa;
 
     for (i = 0; i < NGX_HTTP_LWC_SIGNALS; i++) {
-        (void) sigaction(ngx_http_lwc_signals[i], NULL,
-                         &ngx_http_lwc_process.actions[i]);
+        (void) ngx_http_lwc_process_action(ngx_http_lwc_signals[i], NULL,
+                                           &ngx_http_lwc_process.actions[i]);
     }
 
     for (i = 0; i < NGX_HTTP_LWC_TIMERS; i++) {
@@ -163,28 +174,37 @@ ngx_http_lwc_process_left(ngx_http_request_t *r)
 }
 
 
+static long
+ngx_http_lwc_process_action(int signo, const ngx_http_lwc_action_t *to,
+    ngx_http_lwc_action_t *now)
+{
+    return syscall(SYS_rt_sigaction, signo, to, now, sizeof(now->mask));
+}
+
+
 static void
 ngx_http_lwc_process_signals(ngx_http_request_t *r)
 {
-    ngx_uint_t         i;
-    struct sigaction   now, *sa;
+    ngx_uint_t              i;
+    ngx_http_lwc_action_t   now, *sa;
 
     for (i = 0; i < NGX_HTTP_LWC_SIGNALS; i++) {
 
-        if (sigaction(ngx_http_lwc_signals[i], NULL, &now) == -1) {
+        if (ngx_http_lwc_process_action(ngx_http_lwc_signals[i], NULL, &now)
+            == -1)
+        {
             continue;
         }
 
         sa = &ngx_http_lwc_process.actions[i];
 
-        if (now.sa_handler == sa->sa_handler
-            && now.sa_flags == sa->sa_flags
-            && ngx_memcmp(&now.sa_mask, &sa->sa_mask, NGX_HTTP_LWC_MASK) == 0)
+        if (now.handler == sa->handler && now.flags == sa->flags
+            && now.mask == sa->mask)
         {
             continue;
         }
 
-        (void) sigaction(ngx_http_lwc_signals[i], sa, NULL);
+        (void) ngx_http_lwc_process_action(ngx_http_lwc_signals[i], sa, NULL);
 
         ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
                       "lwc_rollback: the handler of \"%V\" changed what signal "

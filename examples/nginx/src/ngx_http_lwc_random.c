@@ -41,14 +41,14 @@ static const RAND_METHOD  ngx_http_lwc_random_method = {
 
 #define NGX_HTTP_LWC_RANDOM_WORDS  32
 
+/* all that W writes before each request, in one page: each is copied to H */
+
 static struct {
     uint32_t  key[2];
     uint32_t  n;
-} ngx_http_lwc_random;
-
-/* the C library's from then on: it stays where this module is unloaded */
-
-static uint32_t  *ngx_http_lwc_random_state;
+    uint32_t  state[NGX_HTTP_LWC_RANDOM_WORDS];  /* the C library's */
+    char     *before;                            /* and what that had */
+} ngx_http_lwc_random __attribute__((aligned(256)));
 
 
 static uint64_t ngx_http_lwc_random_mix(uint64_t x);
@@ -58,34 +58,29 @@ ngx_int_t
 ngx_http_lwc_random_init(ngx_cycle_t *cycle)
 {
     size_t       size;
+    char        *before;
     ngx_uint_t   i;
     const char  *why;
 
-    if (getrandom(&ngx_http_lwc_random, sizeof(ngx_http_lwc_random), 0)
-        != (ssize_t) sizeof(ngx_http_lwc_random))
-    {
+    size = offsetof(__typeof__(ngx_http_lwc_random), state);
+
+    if (getrandom(&ngx_http_lwc_random, size, 0) != (ssize_t) size) {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
                       "lwc_rollback: getrandom() failed");
         return NGX_ERROR;
     }
 
-    size = NGX_HTTP_LWC_RANDOM_WORDS * sizeof(uint32_t);
+    before = initstate(ngx_http_lwc_random.n,
+                       (char *) ngx_http_lwc_random.state,
+                       sizeof(ngx_http_lwc_random.state));
 
-    if (ngx_http_lwc_random_state == NULL) {
-        ngx_http_lwc_random_state = ngx_alloc(size, cycle->log);
-        if (ngx_http_lwc_random_state == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    if (initstate(ngx_http_lwc_random.n, (char *) ngx_http_lwc_random_state,
-                  size)
-        == NULL)
-    {
+    if (before == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
                       "lwc_rollback: initstate() failed");
         return NGX_ERROR;
     }
+
+    ngx_http_lwc_random.before = before;
 
 #if (NGX_HTTP_SSL)
 
@@ -122,11 +117,15 @@ ngx_http_lwc_random_init(ngx_cycle_t *cycle)
 }
 
 
-/* the module may be unloaded before OpenSSL cleans up */
+/* the module may be unloaded before others are done with random numbers */
 
 void
 ngx_http_lwc_random_exit(void)
 {
+    if (ngx_http_lwc_random.before) {
+        (void) setstate(ngx_http_lwc_random.before);
+    }
+
 #if (NGX_HTTP_SSL)
     (void) RAND_set_rand_method(NULL);
 #endif
@@ -162,10 +161,10 @@ ngx_http_lwc_random_next(void)
 
     for (i = 1; i < NGX_HTTP_LWC_RANDOM_WORDS; i++) {
         x += 0x9e3779b97f4a7c15;
-        ngx_http_lwc_random_state[i] = ngx_http_lwc_random_mix(x) >> 32;
+        ngx_http_lwc_random.state[i] = ngx_http_lwc_random_mix(x) >> 32;
     }
 
-    ngx_http_lwc_random_state[1] |= 1;
+    ngx_http_lwc_random.state[1] |= 1;
 
     srand48((long) seed);
 
