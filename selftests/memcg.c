@@ -15,18 +15,12 @@
 /* Where the tests' own view of the groups is: nobody else has this mount. */
 static const char groups[] = "/dev/shm/lwc-groups";
 
-static int write_text(const char *directory, const char *name, const char *text)
+static int group_put(const char *group, const char *name, const char *text)
 {
 	char path[200];
-	int fd, r;
 
-	snprintf(path, sizeof(path), "%s/%s", directory, name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	r = write(fd, text, strlen(text)) < 0 ? -errno : 0;
-	close(fd);
-	return r;
+	snprintf(path, sizeof(path), "%s/%s", group, name);
+	return put_text(path, text);
 }
 
 static long group_number(const char *group, const char *name)
@@ -54,7 +48,7 @@ static bool groups_begin(void)
 		return false;
 	if (mount("cgroup2", groups, "cgroup2", 0, NULL))
 		return false;
-	return !write_text(groups, "cgroup.subtree_control", "+memory");
+	return !group_put(groups, "cgroup.subtree_control", "+memory");
 }
 
 static void groups_end(void)
@@ -81,7 +75,7 @@ static void group_remove(struct __test_metadata *_metadata, const char *group)
 
 static void enter_group(struct __test_metadata *_metadata, const char *group)
 {
-	ASSERT_EQ(0, write_text(group, "cgroup.procs", "0"));
+	ASSERT_EQ(0, group_put(group, "cgroup.procs", "0"));
 }
 
 static void touch_all(volatile char *p, size_t size)
@@ -202,7 +196,8 @@ static size_t large_enough(void)
 }
 
 /* Each touches so much when it is called, of its own or at @p. */
-static void make_contexts(struct __test_metadata *_metadata, int *ctx, volatile char *p, size_t size)
+static void make_contexts(struct __test_metadata *_metadata, int *ctx, volatile char *p,
+			  size_t size)
 {
 	int i;
 
@@ -393,9 +388,9 @@ static void run_out(struct __test_metadata *_metadata,
 
 	group_make(_metadata, group, "limit");
 	snprintf(text, sizeof(text), "%lu", LIMIT);
-	ASSERT_EQ(0, write_text(group, "memory.max", text));
+	ASSERT_EQ(0, group_put(group, "memory.max", text));
 	/* Where the kernel has no swap there is no such file. */
-	write_text(group, "memory.swap.max", "0");
+	group_put(group, "memory.swap.max", "0");
 	other = fork();
 	ASSERT_LE(0, other);
 	if (!other)

@@ -150,6 +150,19 @@ LWC_TEST(self_is_strong_elsewhere)
 	}
 }
 
+/* A context has sent what lwc_self() gave it, and its creator lets go of it otherwise. */
+static int only_by_self(struct __test_metadata *_metadata, int ctx, int sock)
+{
+	int self;
+
+	ASSERT_LE(0, ctx);
+	EXPECT_EQ(0, CALL(ctx, 0));
+	self = take_descriptor(sock);
+	ASSERT_LE(3, self);
+	EXPECT_EQ(0, lwc_close(ctx));
+	return self;
+}
+
 /* One holds the next, and so on: they go one after the other when the first does. */
 LWC_TEST(chain_of_selves)
 {
@@ -164,11 +177,7 @@ LWC_TEST(chain_of_selves)
 		CONTEXT_WITH(ctx, &last, 1, 0) {
 			in.reply = send_descriptor(pair[0], lwc_self());
 		}
-		ASSERT_LE(0, ctx);
-		EXPECT_EQ(0, CALL(ctx, 0));
-		self = take_descriptor(pair[1]);
-		ASSERT_LE(3, self);
-		EXPECT_EQ(0, lwc_close(ctx));
+		self = only_by_self(_metadata, ctx, pair[1]);
 		/* Of the one before only this one has a descriptor now. */
 		ASSERT_EQ(300, dup2(self, 300));
 		EXPECT_EQ(0, lwc_close(self));
@@ -195,11 +204,7 @@ LWC_TEST(self_at_the_end)
 					_exit(7);
 				in.reply = send_descriptor(pair[0], lwc_self());
 			}
-			ASSERT_LE(0, ctx);
-			EXPECT_EQ(0, CALL(ctx, 0));
-			self = take_descriptor(pair[1]);
-			ASSERT_LE(3, self);
-			EXPECT_EQ(0, lwc_close(ctx));
+			self = only_by_self(_metadata, ctx, pair[1]);
 			lwc_switch(self, 0, 1, &ev);
 		}
 		EXPECT_EQ(7 << 8, status);

@@ -295,20 +295,26 @@ static inline long contexts_settle(long expected)
 	return counter("contexts");
 }
 
-/* Return: 0 or -errno. */
-static inline int set_parameter(const char *name, long value)
+/* To a file that there is. Return: 0 or -errno. */
+static inline int put_text(const char *path, const char *text)
 {
-	char path[100], text[32];
-	int fd, r;
+	int fd = open(path, O_WRONLY | O_CLOEXEC), r;
 
-	snprintf(path, sizeof(path), "/sys/module/lwc/parameters/%s", name);
-	snprintf(text, sizeof(text), "%ld", value);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	r = write(fd, text, strlen(text)) < 0 ? -errno : 0;
 	close(fd);
 	return r;
+}
+
+/* Return: 0 or -errno. */
+static inline int set_parameter(const char *name, long value)
+{
+	char path[100], text[32];
+
+	snprintf(path, sizeof(path), "/sys/module/lwc/parameters/%s", name);
+	snprintf(text, sizeof(text), "%ld", value);
+	return put_text(path, text);
 }
 
 /* Field of a file of /proc in kB (or a plain number); -1 if it is not there. */
