@@ -339,26 +339,22 @@ static struct lwc_process *process_make(void)
 
 struct lwc_process *lwc_process_current(bool make)
 {
-	struct lwc_process *process, *made = NULL;
+	struct lwc_process *process = lwc_process_of(current), *made;
 
+	if (process || !make)
+		return process;
+	made = process_make();
+	if (!made)
+		return NULL;
 	spin_lock(&tables_lock);
 	process = process_find(current->signal);
-	if (!process && make) {
-		spin_unlock(&tables_lock);
-		made = process_make();
-		if (!made)
-			return NULL;
-		spin_lock(&tables_lock);
-		process = process_find(current->signal);
-		if (!process) {
-			process = made;
-			made = NULL;
-			hash_add(processes, &process->of_table, (unsigned long)process->signal);
-			atomic_inc(&n_records);
-		}
+	if (!process) {
+		process = made;
+		made = NULL;
+		hash_add(processes, &process->of_table, (unsigned long)process->signal);
+		atomic_inc(&n_records);
 	}
-	if (process)
-		lwc_process_get(process);
+	lwc_process_get(process);
 	spin_unlock(&tables_lock);
 	if (made)
 		lwc_process_put(made);

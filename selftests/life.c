@@ -850,17 +850,6 @@ LWC_TEST(stopped)
 	EXPECT_EQ(9 << 8, status);
 }
 
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), r;
-
-	if (fd < 0)
-		return -errno;
-	r = write(fd, text, strlen(text)) < 0 ? -errno : 0;
-	close(fd);
-	return r;
-}
-
 /* Out of memory in a group of its own: the whole process goes, parked memory and all. */
 LWC_TEST(out_of_memory)
 {

@@ -20,7 +20,7 @@ static int group_put(const char *group, const char *name, const char *text)
 	char path[200];
 
 	snprintf(path, sizeof(path), "%s/%s", group, name);
-	return put_text(path, text);
+	return write_text(path, text);
 }
 
 static long group_number(const char *group, const char *name)

@@ -9,15 +9,13 @@
 
 static int nth = -1;
 
-static void write_text(const char *path, const char *text)
+/* Where the kernel has that, and this user may. */
+static void configure(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	const int err = write_text(path, text);
 
-	if (fd < 0)
-		return;
-	if (write(fd, text, strlen(text)) < 0)
-		perror(path);
-	close(fd);
+	if (err && err != -ENOENT && err != -EACCES)
+		fprintf(stderr, "%s: %s\n", path, strerror(-err));
 }
 
 static bool injection(void)
@@ -26,11 +24,11 @@ static bool injection(void)
 	if (nth < 0)
 		return false;
 	/* Also allocations that might wait, which are nearly all. */
-	write_text("/sys/kernel/debug/failslab/ignore-gfp-wait", "N");
-	write_text("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N");
-	write_text("/sys/kernel/debug/fail_page_alloc/min-order", "0");
-	write_text("/sys/kernel/debug/failslab/verbose", "0");
-	write_text("/sys/kernel/debug/fail_page_alloc/verbose", "0");
+	configure("/sys/kernel/debug/failslab/ignore-gfp-wait", "N");
+	configure("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N");
+	configure("/sys/kernel/debug/fail_page_alloc/min-order", "0");
+	configure("/sys/kernel/debug/failslab/verbose", "0");
+	configure("/sys/kernel/debug/fail_page_alloc/verbose", "0");
 	return true;
 }
 

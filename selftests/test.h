@@ -40,6 +40,7 @@
 #include <lwc.h>
 
 #include "descriptors.h"
+#include "text.h"
 
 /* Loops over what is slow on a debug kernel; the longest test takes a tenth of that. */
 #undef TEST_TIMEOUT_DEFAULT
@@ -295,18 +296,6 @@ static inline long contexts_settle(long expected)
 	return counter("contexts");
 }
 
-/* To a file that there is. Return: 0 or -errno. */
-static inline int put_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), r;
-
-	if (fd < 0)
-		return -errno;
-	r = write(fd, text, strlen(text)) < 0 ? -errno : 0;
-	close(fd);
-	return r;
-}
-
 /* Return: 0 or -errno. */
 static inline int set_parameter(const char *name, long value)
 {
@@ -314,7 +303,7 @@ static inline int set_parameter(const char *name, long value)
 
 	snprintf(path, sizeof(path), "/sys/module/lwc/parameters/%s", name);
 	snprintf(text, sizeof(text), "%ld", value);
-	return put_text(path, text);
+	return write_text(path, text);
 }
 
 /* Field of a file of /proc in kB (or a plain number); -1 if it is not there. */
