@@ -560,25 +560,33 @@ LWC_TEST(owner_is_put_back)
 	}
 }
 
-/* One of two who share a table ends: what the other knows its caller by stays. */
-LWC_TEST(callers_of_who_ends)
+/* A context that shares this table, has been called, and answers what it knows its caller by. */
+static int called_sharer(struct __test_metadata *_metadata, int flags)
 {
-	int lives, ends, told, i;
+	int ctx;
 
-	CONTEXT_WITH(lives, &shared_files, 1, 0) {
+	CONTEXT_WITH(ctx, &shared_files, 1, flags) {
 		in.reply = in.ev.caller;
 	}
-	ASSERT_LE(0, lives);
-	told = CALL(lives, 0);
+	ASSERT_LE(0, ctx);
+	EXPECT_LE(0, (int)CALL(ctx, 0));
+	return ctx;
+}
+
+/* One of two who share a table ends, the older or the younger: what the other was told stays. */
+LWC_TEST(callers_of_who_ends)
+{
+	int first, second, lives, told, i;
+
 	for (i = 0; i < 20; i++) {
-		CONTEXT_WITH(ends, &shared_files, 1, i & 1 ? LWC_KEEP : 0) {
-			in.reply = in.ev.caller;
-		}
-		ASSERT_LE(0, ends);
-		CALL(ends, 0);
-		EXPECT_EQ(0, lwc_close(ends));
+		first = called_sharer(_metadata, i & 1 ? LWC_KEEP : 0);
+		second = called_sharer(_metadata, i & 1 ? LWC_KEEP : 0);
+		lives = i & 2 ? first : second;
+		told = CALL(lives, 0);
+		EXPECT_EQ(0, lwc_close(i & 2 ? second : first));
 		EXPECT_TRUE(is_open(told));
 		EXPECT_EQ(told, (int)CALL(lives, 0));
+		EXPECT_EQ(0, lwc_close(lives));
 	}
 }
 
