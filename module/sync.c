@@ -373,10 +373,13 @@ static bool is_clean(pte_t pte, const struct page *page)
 /* The same, for an entry that the processor can use and has the mark of; else false. */
 static __always_inline bool is_plainly_clean(pte_t pte)
 {
-	const struct page *page = page_of(pte);
+	const struct page *page;
 
-	return (native_pte_val(pte) & (_PAGE_PRESENT | LWC_DIRTY_BITS)) == _PAGE_PRESENT &&
-	       !(READ_ONCE(page->flags) & BIT(PG_dirty)) && page_ref_count(page) == 1;
+	/* No other entry has the number of a page where page_of() looks for it. */
+	if ((native_pte_val(pte) & (_PAGE_PRESENT | LWC_DIRTY_BITS)) != _PAGE_PRESENT)
+		return false;
+	page = page_of(pte);
+	return !(READ_ONCE(page->flags) & BIT(PG_dirty)) && page_ref_count(page) == 1;
 }
 
 /*

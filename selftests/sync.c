@@ -430,6 +430,31 @@ LWC_TEST(kept_pages_age)
 	EXPECT_GE(4, counter("duplicates") - shm[0]);
 }
 
+/* Kept pages that nobody may touch, which the processor takes for absent: a debugger writes. */
+LWC_TEST(kept_pages_out_of_reach)
+{
+	const int n = 64;
+	char *p = private_memory(n * PAGE);
+	int snap, round, i, mem;
+
+	mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, mem);
+	memset(p, 1, n * PAGE);
+	ASSERT_EQ(0, mprotect(p, n * PAGE, PROT_NONE));
+	round = SNAPSHOT(snap);
+	for (i = 0; i < n; i++) {
+		char byte = 0;
+
+		ASSERT_EQ(1, pread(mem, &byte, 1, (long)p + i * PAGE));
+		EXPECT_EQ(1, byte);
+		/* In the last rounds they are kept, and there is nothing to note of most. */
+		if (round < 2 || i == round)
+			ASSERT_EQ(1, pwrite(mem, "\2", 1, (long)p + i * PAGE));
+	}
+	if (round < 5)
+		ROLLBACK(snap, 0);
+}
+
 /* What is written is to be restored from a page that is on a swap device. */
 LWC_TEST(written_where_the_source_is_swapped)
 {
