@@ -20,6 +20,7 @@ enum {
 	LINK_IN,	/* to the guest: standard input of the command */
 	LINK_EOF,	/* to the guest: standard input has ended */
 	LINK_SIZE,	/* to the guest: the terminal is now "ROWSxCOLS" */
+	LINK_READY,	/* to the host: it has booted; nothing of ours has run so far */
 	LINK_OUT,	/* to the host: output of the command */
 	LINK_DONE,	/* to the host: struct link_done, then what was wrong, as text */
 };

@@ -8,7 +8,8 @@
  * QEMU finds the link as file descriptor 3. RESULT gets one line:
  *
  *	done STATUS PROBLEMS	the command ended; what was wrong follows
- *	lost			the machine ended, or broke, before the command did
+ *	unborn			the machine ended before anything of ours had run in it
+ *	lost			it ended, or broke, before the command did
  *	timeout			it took too long
  *	signal N		someone stopped us, or our output's reader is gone
  *
@@ -47,6 +48,7 @@ static FILE *result;
 static pid_t qemu = -1;
 static struct termios cooked;
 static bool raw;
+static bool ready;	/* the guest has booted */
 
 static void restore_terminal(void)
 {
@@ -69,6 +71,11 @@ static void finish_with(const char *how, const char *text, int len)
 static void finish(const char *how)
 {
 	finish_with(how, "", 0);
+}
+
+static void finish_lost(void)
+{
+	finish(ready ? "lost" : "unborn");
 }
 
 static void append(struct buffer *b, const void *data, size_t len)
@@ -156,6 +163,8 @@ static void receive(struct buffer *b)
 			return;
 		if (head.type == LINK_OUT) {
 			put(body, head.len);
+		} else if (head.type == LINK_READY) {
+			ready = true;
 		} else if (head.type == LINK_DONE && head.len >= sizeof(struct link_done)) {
 			struct link_done done;
 			char how[64];
@@ -164,7 +173,7 @@ static void receive(struct buffer *b)
 			snprintf(how, sizeof(how), "done %d %u", done.status, done.problems);
 			finish_with(how, body + sizeof(done), head.len - sizeof(done));
 		} else {
-			finish("lost");
+			finish_lost();
 		}
 		consume(b, sizeof(head) + head.len);
 	}
@@ -305,7 +314,7 @@ int main(int argc, char **argv)
 		if (p[0].revents & (POLLIN | POLLHUP | POLLERR)) {
 			n = recv(pair[0], chunk, sizeof(chunk), MSG_DONTWAIT);
 			if (!n || (n < 0 && errno != EAGAIN))
-				finish("lost");
+				finish_lost();
 			if (n > 0) {
 				append(&in, chunk, n);
 				receive(&in);

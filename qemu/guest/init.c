@@ -42,6 +42,7 @@ int main(void)
 	mount_the_rest();
 	set_up_system();
 	leaks_start();
+	send_frame(LINK_READY, NULL, 0);
 	if (job.module)
 		load_module(&job);
 	status = run_command(&job);
