@@ -40,25 +40,39 @@ static bool is_alone(const struct lwc_thread *thread)
 	return !lwc_context_has_company(context);
 }
 
-/* Descriptors of snapshots are not part of what is recorded: they stay. */
-static bool is_no_snapshot(const void *unused, unsigned int fd, struct file *file)
+/*
+ * A snapshot of @process: one that a child has of its parent's is a descriptor as others
+ * are, and what it names may go at any time.
+ */
+static const struct lwc_context *snapshot_of(const struct lwc_process *process, struct file *file)
 {
 	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
 
-	return !descriptor || !descriptor->context->snapshot;
+	if (!descriptor || !descriptor->context->snapshot ||
+	    descriptor->context->process != process)
+		return NULL;
+	return descriptor->context;
+}
+
+/* Descriptors of snapshots are not part of what is recorded: they stay. */
+static bool is_no_snapshot(const void *process, unsigned int fd, struct file *file)
+{
+	return !snapshot_of(process, file);
 }
 
 /* But duplicates made since are taken out as everything else. */
-static bool is_living_snapshot(const void *unused, unsigned int fd, struct file *file)
+static bool is_living_snapshot(const void *process, unsigned int fd, struct file *file)
 {
-	const struct lwc_descriptor *descriptor = lwc_descriptor_of(file);
-	const struct lwc_snapshot *snapshot = descriptor ? descriptor->context->snapshot : NULL;
+	const struct lwc_context *record = snapshot_of(process, file);
 
-	return snapshot && descriptor->context->alive && snapshot->fd == fd;
+	return record && record->alive && record->snapshot->fd == fd;
 }
 
 /* What a snapshot's table has of the running one's. */
-static const struct lwc_files_view recorded = { .keep = is_no_snapshot };
+static struct lwc_files_view recorded_by(const struct lwc_context *record)
+{
+	return (struct lwc_files_view){ .keep = is_no_snapshot, .context = record->process };
+}
 
 /* The point to come back to: here, as the system call returns. */
 static void record_place(struct lwc_snapshot *snapshot, unsigned int flags,
@@ -130,7 +144,7 @@ static int take_locked(struct lwc_process *process, unsigned int flags,
 	if (IS_ERR(record))
 		return PTR_ERR(record);
 	lwc_powers_update(&thread->context->powers);
-	err = lwc_context_fill(record, thread->context, is_no_snapshot, NULL);
+	err = lwc_context_fill(record, thread->context, is_no_snapshot, process);
 	if (err)
 		goto doom;
 	record_place(record->snapshot, flags, event);
@@ -158,6 +172,7 @@ static int rearm_locked(struct lwc_context *record, int fd, unsigned int flags,
 			struct lwc_event __user *event,
 			struct mm_struct **old_mm, struct lwc_closing **closing)
 {
+	const struct lwc_files_view view = recorded_by(record);
 	struct lwc_snapshot *snapshot = record->snapshot;
 	struct lwc_thread *thread;
 	int err;
@@ -176,7 +191,7 @@ static int rearm_locked(struct lwc_context *record, int fd, unsigned int flags,
 		return err;
 	lwc_transit_begin(thread);
 	if (!record->shares_files)
-		*closing = lwc_files_reserve(record->files, current->files, &recorded);
+		*closing = lwc_files_reserve(record->files, current->files, &view);
 	lwc_transit_end(thread);
 	if (IS_ERR(*closing))
 		return PTR_ERR(*closing);
@@ -185,7 +200,7 @@ static int rearm_locked(struct lwc_context *record, int fd, unsigned int flags,
 		lwc_files_close(*closing);
 		return err;
 	}
-	lwc_files_equalise(record->files, current->files, &recorded, *closing);
+	lwc_files_equalise(record->files, current->files, &view, *closing);
 	lwc_fs_equalise(record->fs, current->fs);
 	lwc_powers_update(&record->powers);
 	record_place(snapshot, flags, event);
@@ -307,8 +322,10 @@ static int restore_mm(struct lwc_context *record, struct lwc_context *base, stru
 }
 
 /* What the running table has of a snapshot's, and besides. */
-static const struct lwc_files_view restored = { .spare = is_living_snapshot };
-static const struct lwc_files_view restored_without_inner = {};
+static struct lwc_files_view restored_of(const struct lwc_context *record)
+{
+	return (struct lwc_files_view){ .spare = is_living_snapshot, .context = record->process };
+}
 
 static bool is_of(const void *record, unsigned int fd, struct file *file)
 {
@@ -347,6 +364,7 @@ static int rollback_locked(struct lwc_context *record, struct file *file,
 			   struct lwc_event __user **to, struct mm_struct **old_mm,
 			   struct lwc_closing **closing, struct list_head *doomed)
 {
+	const struct lwc_files_view view = restored_of(record), without_inner = {};
 	struct lwc_snapshot *snapshot = record->snapshot;
 	struct lwc_thread *thread;
 	struct mm_struct *mm;
@@ -378,7 +396,7 @@ static int rollback_locked(struct lwc_context *record, struct file *file,
 		*closing = lwc_files_reserve(current->files, record->files,
 					     list_is_last(&snapshot->of_base,
 							  &thread->context->snapshots) ?
-					     &restored : &restored_without_inner);
+					     &view : &without_inner);
 	if (IS_ERR(*closing))
 		return PTR_ERR(*closing);
 	err = restore_mm(record, thread->context, &mm);
@@ -387,7 +405,7 @@ static int rollback_locked(struct lwc_context *record, struct file *file,
 
 	/* From here on nothing fails. */
 	lwc_snapshots_doom(thread->context, snapshot, doomed);
-	lwc_files_equalise(current->files, record->files, &restored, *closing);
+	lwc_files_equalise(current->files, record->files, &view, *closing);
 	if (record->shares_files)
 		take_out_inner(current->files, doomed);
 	/* It may have been called by a duplicate of a descriptor that was closed. */

@@ -1557,6 +1557,30 @@ LWC_TEST(children_stay)
 	EXPECT_EQ(33, WEXITSTATUS(status));
 }
 
+/* What it has of its parent's snapshots are descriptors as all others are. */
+LWC_TEST(snapshots_of_the_parent)
+{
+	int outer, inner, before, after, status;
+
+	if (SNAPSHOT(outer))
+		ASSERT_TRUE(false);
+	IN_CHILD(status) {
+		shm[100] = -1;
+		before = dup(outer);
+		if (!SNAPSHOT(inner)) {
+			after = dup(outer);
+			EXPECT_LE(0, after);
+			shm[1] = after;
+			ROLLBACK(inner, 0);
+		}
+		EXPECT_TRUE(is_open(outer));
+		EXPECT_TRUE(is_open(before));
+		EXPECT_FALSE(is_open((int)shm[1]));
+		EXPECT_NE(0, lwc_rollback(outer, 0));
+	}
+	EXPECT_EQ(0, status);
+}
+
 /* A thousand rounds, each with mappings, heap and descriptors; nothing stays. */
 LWC_TEST(thousand)
 {
