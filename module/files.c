@@ -376,6 +376,20 @@ static struct file *find_same_inode(struct files_struct *files, const struct ino
 	return found;
 }
 
+static bool has_file(struct files_struct *files, const struct file *file)
+{
+	struct fdtable *fdt;
+	unsigned int fd;
+	bool found = false;
+
+	spin_lock(&files->file_lock);
+	fdt = table_of(files);
+	for (fd = 0; fd < fdt->max_fds && !found; fd++)
+		found = rcu_dereference_raw(fdt->fd[fd]) == file;
+	spin_unlock(&files->file_lock);
+	return found;
+}
+
 /*
  * Closing any descriptor of a file drops all record locks that the table owns
  * on it, also those taken through another descriptor. Where one of the same
@@ -395,7 +409,11 @@ static bool keep_record_locks(struct files_struct *files, struct file *file)
 	spin_lock(&locks->flc_lock);
 	lwc_move_record_locks(locks, files, file, other);
 	spin_unlock(&locks->flc_lock);
-	fput(other);
+	/* Who shares the table may have closed that one in between, and its locks go with it. */
+	if (has_file(files, other))
+		fput(other);
+	else
+		filp_close(other, files);
 	return true;
 }
 
