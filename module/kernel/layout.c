@@ -6,6 +6,7 @@
  * all mappings are compared with what they were; to do so in a few instructions
  * each, the nodes of the tree are read as lib/maple_tree.c lays them out.
  */
+#include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 
@@ -17,6 +18,12 @@
 /* It began as a count of how often the lock was let go; now it has both. */
 #define LOCK_STEP(mm)	(__same_type((mm)->mm_lock_seq, int) ? 1 : 2)
 
+/*
+ * It comes round after 2^31 steps, which takes a program minutes: whoever counts along could
+ * be back where it was. So it is believed for as long as nobody can.
+ */
+#define BELIEVED_FOR	(10 * HZ)
+
 static unsigned int lock_sequence(const struct mm_struct *mm)
 {
 	return READ_ONCE(*(const unsigned int *)&mm->mm_lock_seq);
@@ -25,12 +32,14 @@ static unsigned int lock_sequence(const struct mm_struct *mm)
 void lwc_layout_record(struct lwc_layout *layout, struct mm_struct *mm, bool changed)
 {
 	layout->sequence = lock_sequence(mm) + LOCK_STEP(mm);
+	layout->recorded = jiffies;
 	layout->known = true;
 }
 
 bool lwc_layout_is_unchanged(const struct lwc_layout *layout, const struct mm_struct *mm)
 {
-	return layout->known && layout->sequence == lock_sequence(mm);
+	return layout->known && layout->sequence == lock_sequence(mm) &&
+	       time_is_after_jiffies(layout->recorded + BELIEVED_FOR);
 }
 
 void lwc_layout_free(struct lwc_layout *layout)

@@ -13,6 +13,7 @@ struct lwc_mapping;
  * struct lwc_layout - what the mappings were
  * @known: something is recorded
  * @sequence: since 6.4: of the mmap lock, which counts who holds it for writing
+ * @recorded: the same: when, in jiffies
  * @n: before: how many mappings
  * @max: room for
  * @mappings: they
@@ -20,6 +21,7 @@ struct lwc_mapping;
 struct lwc_layout {
 	bool known;
 	unsigned int sequence;
+	unsigned long recorded;
 	unsigned int n;
 	unsigned int max;
 	struct lwc_mapping *mappings;
