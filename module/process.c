@@ -175,33 +175,63 @@ static void sweep_work(struct work_struct *work)
 	lwc_process_put(process);
 }
 
-/* A sweep by the task that has let go of something. */
+/* A sweep by the task that is about to let go of something. */
 struct sweep {
 	struct callback_head work;
 	struct lwc_process *process;
+	struct list_head of_process;
+	const struct task_struct *task; /* only compared */
 };
 
 static void sweep_and_free(struct callback_head *work)
 {
 	struct sweep *this = container_of(work, struct sweep, work);
 
+	spin_lock(&this->process->sweeps_lock);
+	list_del(&this->of_process);
+	spin_unlock(&this->process->sweeps_lock);
 	sweep(this->process);
 	lwc_process_put(this->process);
 	kfree(this);
 }
 
-void lwc_process_sweep_later(struct lwc_process *process)
+/*
+ * Once for all that the current task closes in one call: the kernel runs first what was
+ * queued last, so that everything is closed by then.
+ */
+static bool queue_sweep(struct lwc_process *process)
 {
-	struct sweep *later = kmalloc(sizeof(*later), GFP_ATOMIC);
+	struct sweep *later;
 
-	lwc_process_get(process);
+	spin_lock(&process->sweeps_lock);
+	list_for_each_entry(later, &process->sweeps, of_process) {
+		if (later->task == current) {
+			spin_unlock(&process->sweeps_lock);
+			return true;
+		}
+	}
+	later = kmalloc(sizeof(*later), GFP_ATOMIC);
 	if (later) {
 		later->process = process;
+		later->task = current;
 		init_task_work(&later->work, sweep_and_free);
-		if (!task_work_add(current, &later->work, TWA_RESUME))
-			return;
-		kfree(later);
+		if (task_work_add(current, &later->work, TWA_RESUME)) {
+			kfree(later);
+			later = NULL;
+		} else {
+			lwc_process_get(process);
+			list_add(&later->of_process, &process->sweeps);
+		}
 	}
+	spin_unlock(&process->sweeps_lock);
+	return later;
+}
+
+void lwc_process_sweep_later(struct lwc_process *process)
+{
+	if (queue_sweep(process))
+		return;
+	lwc_process_get(process);
 	if (!queue_work(sweeper, &process->sweep_work))
 		lwc_process_put(process);
 }
@@ -331,6 +361,8 @@ static struct lwc_process *process_make(void)
 	spin_lock_init(&process->contexts_lock);
 	INIT_LIST_HEAD(&process->threads);
 	INIT_WORK(&process->sweep_work, sweep_work);
+	spin_lock_init(&process->sweeps_lock);
+	INIT_LIST_HEAD(&process->sweeps);
 	init_waitqueue_head(&process->sync_done);
 	/* The caller's open file holds the module, so this cannot fail. */
 	__module_get(THIS_MODULE);

@@ -59,6 +59,8 @@ enum lwc_exclusion {
  * @n_contexts: how many count against the limit
  * @end_work: runs lwc_process_end() in the last thread, or in exec
  * @sweep_work: looks for contexts that a thread we do not know has left
+ * @sweeps_lock: over @sweeps; nobody sleeps under it
+ * @sweeps: those that tasks do before they are in user space again
  */
 struct lwc_process {
 	struct kref ref;
@@ -77,6 +79,8 @@ struct lwc_process {
 	unsigned int n_contexts;
 	struct callback_head end_work;
 	struct work_struct sweep_work;
+	spinlock_t sweeps_lock; /* over sweeps alone */
+	struct list_head sweeps;
 	struct rcu_head rcu;
 };
 
