@@ -236,17 +236,21 @@ static struct mm_struct *duplicate_view(struct lwc_context *model, const struct 
 	struct lwc_memory memory = {
 		.specs = specs, .pieces = LIST_HEAD_INIT(memory.pieces), .hidden = hidden,
 	};
+	unsigned int rounds = 4;
 	struct mm_struct *mm;
 	int err;
 
-	err = list_records(&memory, model);
-	if (err)
-		return ERR_PTR(err);
-	mm = lwc_mm_duplicate(model->mm, model->process->leader, false, &memory);
-	lwc_memory_release(&memory, model->mm);
+	do {
+		err = lwc_memory_read_in(&memory, model->mm) ?: list_records(&memory, model);
+		if (err)
+			return ERR_PTR(err);
+		mm = lwc_mm_duplicate(model->mm, model->process->leader, false, &memory);
+		lwc_memory_release(&memory, model->mm);
+		/* Reclaim was faster. */
+	} while (mm == ERR_PTR(-EAGAIN) && --rounds);
 	if (memory.converted)
 		forget_pairs_of(model);
-	return mm;
+	return mm == ERR_PTR(-EAGAIN) ? ERR_PTR(-EBUSY) : mm;
 }
 
 int lwc_context_share_memory(struct lwc_context *context, const struct lwc_specs *specs,

@@ -55,6 +55,9 @@ struct lwc_thread;
 /* Descriptors for callers of one family (see context.c) that one file table holds at most. */
 #define LWC_MAX_CALLERS	64
 
+/* How many contexts may have made one another, counting those that have ended. */
+#define LWC_MAX_DEPTH	1024
+
 /**
  * struct lwc_context - an address space, a file table, powers
  * @ref: on the object

@@ -273,7 +273,9 @@ static bool is_limited(const struct vm_area_struct *vma)
 	umode_t mode;
 
 	if (!(vma->vm_flags & VM_DONTEXPAND) || !(vma->vm_flags & VM_SHARED) ||
-	    (vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_DONTCOPY)))
+	    (vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP)))
+		return false;
+	if ((vma->vm_flags & VM_DONTCOPY) && lwc_broken(FLAG_LIFTS_LIMIT))
 		return false;
 	mode = file_inode(vma->vm_file)->i_mode;
 	return S_ISREG(mode) || S_ISBLK(mode);
@@ -358,11 +360,15 @@ static int hold_page(struct piece *piece, struct vm_area_struct *vma, unsigned l
 {
 	struct batch *batch = batch_with_room(piece);
 	struct moved *moved;
+	unsigned long next;
 	int err;
 
 	if (!batch)
 		return -ENOMEM;
 	moved = &batch->moved[batch->n];
+	if (lwc_mm_reads_file(vma) && is_hole(vma->vm_mm, address, &next) &&
+	    !is_behind_end_of_file(vma, address) && !lwc_mm_is_at_hand(vma, address))
+		return -EAGAIN;
 	err = lwc_get_page(vma->vm_mm, address, &moved->from);
 	if (err == -EFAULT)
 		return !vma_is_anonymous(vma) &&
@@ -560,6 +566,50 @@ static void convert_all(struct lwc_memory *memory, struct mm_struct *mm, struct 
 	}
 }
 
+/* Return: how far it got, or -EINTR. */
+static long read_in_some(struct mm_struct *source, unsigned long start, unsigned long end)
+{
+	struct vm_area_struct *vma;
+	int locked = 1;
+	long n = 1;
+
+	if (mmap_read_lock_killable(source))
+		return -EINTR;
+	vma = find_vma(source, start);
+	if (!vma || vma->vm_start >= end) {
+		mmap_read_unlock(source);
+		return end;
+	}
+	start = max(start, vma->vm_start);
+	end = min(end, vma->vm_end);
+	if (lwc_memory_is_private(vma) && can_be_shared(vma) && lwc_mm_reads_file(vma))
+		n = lwc_fault_in(source, start, (end - start) >> PAGE_SHIFT, &locked);
+	else
+		start = end - PAGE_SIZE;
+	if (locked)
+		mmap_read_unlock(source);
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	/* What cannot be read is found out again, and told, where it is wanted. */
+	return start + max(n, 1L) * PAGE_SIZE;
+}
+
+int lwc_memory_read_in(const struct lwc_memory *memory, struct mm_struct *source)
+{
+	unsigned long start, end = 0;
+	unsigned int mode;
+	long next;
+
+	while ((mode = lwc_specs_next_memory(memory->specs, &start, &end))) {
+		for (next = start; mode == LWC_SHARE && next < end; cond_resched()) {
+			next = read_in_some(source, next, end);
+			if (next < 0)
+				return next;
+		}
+	}
+	return 0;
+}
+
 int lwc_memory_apply(struct lwc_memory *memory, struct mm_struct *mm, struct mm_struct *source)
 {
 	unsigned long start, end = 0;
@@ -617,5 +667,8 @@ void lwc_memory_release(struct lwc_memory *memory, struct mm_struct *source)
 			kernel_call(__mm_populate)(piece->start, piece->end - piece->start, 1);
 		free_piece(piece);
 	}
+	INIT_LIST_HEAD(&memory->pieces);
 	kfree(memory->records);
+	memory->records = NULL;
+	memory->n_records = 0;
 }

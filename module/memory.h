@@ -81,6 +81,16 @@ void lwc_memory_limit(struct vm_area_struct *vma);
 bool lwc_memory_is_limited(struct mm_struct *mm);
 
 /**
+ * lwc_memory_read_in() - have what is to be shared of files be there
+ * @memory: the view
+ * @source: what the duplicate is to be made of
+ *
+ * With no mmap lock held: later, with two of them, nothing could end the wait for a file
+ * system that does not answer; then what is missing after all is -EAGAIN. Return: 0, -EINTR.
+ */
+int lwc_memory_read_in(const struct lwc_memory *memory, struct mm_struct *source);
+
+/**
  * lwc_memory_release() - after lwc_memory_apply() and with no lock held
  * @memory: the view
  * @source: what the duplicate was made of, the current task's

@@ -15,6 +15,7 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <linux/shmem_fs.h>
 #include <linux/userfaultfd_k.h>
 
 #include "kernel/compat.h"
@@ -403,6 +404,27 @@ bool lwc_mm_lacks_duplicate(struct mm_struct *mm)
 			return true;
 	}
 	return false;
+}
+
+bool lwc_mm_reads_file(struct vm_area_struct *vma)
+{
+	return vma->vm_file && !shmem_mapping(vma->vm_file->f_mapping) &&
+	       !is_vm_hugetlb_page(vma);
+}
+
+bool lwc_mm_is_at_hand(struct vm_area_struct *vma, unsigned long address)
+{
+	struct page *page;
+	bool at_hand;
+
+	if (!lwc_mm_reads_file(vma))
+		return true;
+	page = find_get_page(vma->vm_file->f_mapping, linear_page_index(vma, address));
+	if (!page)
+		return false;
+	at_hand = PageUptodate(page) && !PageLocked(page);
+	put_page(page);
+	return at_hand;
 }
 
 void lwc_mm_visit(struct mm_struct *mm)

@@ -157,6 +157,22 @@ static inline void lwc_mm_enter(struct mm_struct *next, struct task_struct *owne
 }
 
 /**
+ * lwc_mm_reads_file() - may a fault in a mapping wait for a file system?
+ * @vma: its mm's mmap lock is held
+ */
+bool lwc_mm_reads_file(struct vm_area_struct *vma);
+
+/**
+ * lwc_mm_is_at_hand() - can a fault be served without waiting for a file system?
+ * @vma: its mm's mmap lock is held
+ * @address: in it
+ *
+ * A server of files that does not answer is waited for in vain, and where the mmap lock is
+ * held for writing not even SIGKILL ends that. Return: false also where it might be so.
+ */
+bool lwc_mm_is_at_hand(struct vm_area_struct *vma, unsigned long address);
+
+/**
  * lwc_mm_visit() - the current task works in @mm, without its references
  * @mm: where to; later, where it came from
  *

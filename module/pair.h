@@ -132,6 +132,8 @@ struct lwc_table {
  * @wiped: MADV_WIPEONFORK ranges, which are empty in the one that is made equal
  * @n_wiped: how many
  * @wipes: there are more
+ * @filled_by_others: who serves the source's faults (userfaultfd) may give it pages at any
+ *	time, as the mmap lock does not keep that out (since 6.9)
  * @trusted: the bases are right, and nothing else stands against the sum
  * @lacks: the side that runs may have something that a duplicate lacks
  */
@@ -144,6 +146,7 @@ struct lwc_pair {
 	struct lwc_note wiped[LWC_MAX_WIPED];
 	unsigned int n_wiped;
 	bool wipes;
+	bool filled_by_others;
 	bool trusted;
 	bool lacks;
 };

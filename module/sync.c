@@ -174,6 +174,7 @@ static int equalise_mappings(struct sync *sync)
 	unsigned long start, end;
 
 	sync->pair->wipes = false;
+	sync->pair->filled_by_others = false;
 	sync->pair->n_wiped = 0;
 	while (dst || src) {
 		if (dst && src && dst->vm_start == src->vm_start && dst->vm_end == src->vm_end) {
@@ -184,6 +185,8 @@ static int equalise_mappings(struct sync *sync)
 				return -EAGAIN;
 			if (src->vm_flags & VM_WIPEONFORK)
 				add_wiped(sync->pair, src);
+			if (src->vm_flags & __VM_UFFD_FLAGS)
+				sync->pair->filled_by_others = true;
 			dst = mas_find(&dst_mas, ULONG_MAX);
 			src = next_inherited(&src_mas);
 			continue;
@@ -571,6 +574,9 @@ static int fault(struct sync *sync, unsigned int role, unsigned long address, bo
 
 	/* What can never be written has no page of its own in either. */
 	if (!vma || (write && !is_cow_mapping(vma->vm_flags)))
+		return -EAGAIN;
+	/* Under these locks nobody could end the wait; a duplicate needs no content. */
+	if (!lwc_mm_is_at_hand(vma, address))
 		return -EAGAIN;
 	lwc_side_note_others(sync->side[role], address, address + PAGE_SIZE);
 	/* A large one would bring in neighbours that nobody knows of. */
@@ -1200,7 +1206,7 @@ static int equalise(struct sync *sync, bool quiet, long *now)
 	}
 	if (err && !lwc_broken(LOST_NOTES_MISSED))
 		note_all_kept(pair);
-	if (err || pair->wipes)
+	if (err || pair->wipes || pair->filled_by_others)
 		trusted = false;
 	err = pair->wipes ? 0 : wipe(sync);
 	if (err)

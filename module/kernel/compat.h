@@ -146,6 +146,20 @@ static inline int lwc_get_page(struct mm_struct *mm, unsigned long address, stru
 	return n == 1 ? 0 : n ?: -EFAULT;
 }
 
+/*
+ * Has @n pages from @address on be there; who waits for a file can be killed. @locked: is
+ * the mmap lock, held for reading, still held? Return: how many, or an error.
+ */
+static inline long lwc_fault_in(struct mm_struct *mm, unsigned long address, unsigned long n,
+				int *locked)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+	return get_user_pages_remote(mm, address, n, FOLL_FORCE, NULL, NULL, locked);
+#else
+	return get_user_pages_remote(mm, address, n, FOLL_FORCE, NULL, locked);
+#endif
+}
+
 #ifdef CONFIG_ANON_VMA_NAME
 static inline void lwc_free_name(struct kref *kref)
 {
