@@ -9,6 +9,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
+#include "broken.h"
 #include "context.h"
 #include "create.h"
 #include "files.h"
@@ -50,6 +51,9 @@ static int create_locked(struct lwc_process *process, struct lwc_specs **specs,
 	err = lwc_switch_refused(thread);
 	if (err)
 		return err;
+	/* Creators that have ended stay as long as what they have made does, and count no more. */
+	if (thread->context->depth >= LWC_MAX_DEPTH && !lwc_broken(NO_END_OF_CREATORS))
+		return -EMFILE;
 	context = lwc_context_new(process, doomed);
 	if (IS_ERR(context))
 		return PTR_ERR(context);
@@ -142,7 +146,8 @@ long lwc_create(const struct lwc_create_args *args)
 	process = lwc_process_current(true);
 	if (!process)
 		goto put_grants;
-	err = lwc_process_lock(process, LWC_EXCLUDE_NOBODY);
+	/* The new memory is the task's for a moment, where something is left out of it. */
+	err = lwc_process_lock(process, LWC_EXCLUDE_LOOKERS);
 	if (err)
 		goto put_process;
 	event.created = create_locked(process, &specs, &grants, args->flags, to,
@@ -196,7 +201,7 @@ static int may_renew(const struct lwc_context *context, const struct lwc_thread 
 		return -EINVAL;
 	if (lwc_context_is_occupied(context, NULL) || lwc_context_has_company(context))
 		return -EBUSY;
-	return lwc_switch_refused(thread);
+	return lwc_switch_refused(thread) ?: lwc_samplers_refused(context);
 }
 
 /*
@@ -290,7 +295,8 @@ long lwc_renew(struct lwc_descriptor *descriptor, const struct lwc_renew_args *a
 	err = lwc_event_probe(to);
 	if (err)
 		return err;
-	err = lwc_process_lock(process, LWC_EXCLUDE_NOBODY);
+	/* As in lwc_create(); and others may look at the task than at the context. */
+	err = lwc_process_lock(process, LWC_EXCLUDE_LOOKERS);
 	if (err)
 		return err;
 	err = renew_locked(context, to, &old_mm, &closing, &kept, &doomed);

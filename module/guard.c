@@ -11,14 +11,11 @@
  * fget_task() takes a file of another task's table. In older releases the links
  * in /proc/PID/fd come to it some time after their check, and a thread that
  * ends has lost its mm before its files, so it is judged here by itself. The two
- * task_lookup functions do the same for the listing of /proc/PID/fd. The same is done
- * where someone of another process takes a file of a thread in a hidden context.
+ * task_lookup functions do the same for the listing of /proc/PID/fd. Whoever of another
+ * process looks a file up is asked once more whether it may, at that moment.
  *
  * do_seccomp() with TSYNC gives all threads the caller's filters, in whatever
  * context they are.
- *
- * remap_file_pages() shows another part of an object that is mapped, to whom was left
- * a part of it alone.
  *
  * exit_mm_release() tells the futexes of a thread that ends. A thread that
  * ends in another context than it was made in is waited for in that one. The last
@@ -37,7 +34,6 @@
 #include "guard.h"
 #include "kernel/hook.h"
 #include "kernel/symbols.h"
-#include "memory.h"
 #include "mm.h"
 #include "place.h"
 #include "private.h"
@@ -54,10 +50,6 @@ DEFINE_STATIC_CALL_NULL(original_fget_task, fget_task);
 DEFINE_STATIC_CALL_NULL(original_task_lookup, lwc_task_lookup);
 DEFINE_STATIC_CALL_NULL(original_task_lookup_next, lwc_task_lookup_next);
 DEFINE_STATIC_CALL_NULL(original_exit_mm_release, exit_mm_release);
-DEFINE_STATIC_CALL_NULL(original_remap, __x64_sys_remap_file_pages);
-#ifdef CONFIG_IA32_EMULATION
-DEFINE_STATIC_CALL_NULL(original_remap_ia32, __ia32_sys_remap_file_pages);
-#endif
 
 static bool is_sibling(struct task_struct *task)
 {
@@ -93,12 +85,18 @@ static bool is_elsewhere(struct task_struct *task)
 	return (mm && mm != current->mm) || (transits_of(task) & 1);
 }
 
+/* Nobody knows any more where one was that has lost its memory, and its files may be there. */
+static bool may_have_been_elsewhere(struct task_struct *task)
+{
+	return is_sibling(task) && !READ_ONCE(task->mm) && lwc_process_is_known(current);
+}
+
 static int guarded_ptrace_may_access(struct task_struct *task, unsigned int mode)
 {
 	int err;
 
 	lwc_hook_enter();
-	if (is_elsewhere(task)) {
+	if (is_elsewhere(task) || may_have_been_elsewhere(task)) {
 		lwc_count(refusals);
 		err = -EPERM;
 	} else {
@@ -108,83 +106,69 @@ static int guarded_ptrace_may_access(struct task_struct *task, unsigned int mode
 	return err;
 }
 
-/* Where a sibling is: what is taken of it in between is judged by two readings. */
+/*
+ * May the current task still look at @task, which it could a while ago? In another context
+ * that may have other credentials, or be shut; where it ends the kernel knows which it was.
+ */
+static bool is_still_open(struct task_struct *task)
+{
+	bool open;
+
+	task_lock(task);
+	open = !static_call(original_ptrace_may_access)(task, PTRACE_MODE_READ_FSCREDS);
+	task_unlock(task);
+	return open || lwc_broken(OPEN_ONCE);
+}
+
+/* Where another task is: what is taken of it in between is judged by two readings. */
 struct whereabouts {
 	unsigned long transits;
 	bool here;
 };
 
-static struct whereabouts whereabouts_of(const struct task_struct *task)
+static struct whereabouts whereabouts_of(struct task_struct *task)
 {
 	struct whereabouts where = { .transits = transits_of(task) };
 
 	/* Pairs with lwc_transit_begin() and lwc_transit_end(). */
 	smp_rmb();
-	/* One without an mm ends, and its files may be another context's. */
-	where.here = !(where.transits & 1) && READ_ONCE(task->mm) == current->mm;
+	/* A sibling without an mm ends, and its files may be another context's. */
+	where.here = !(where.transits & 1) &&
+		     (!is_sibling(task) || READ_ONCE(task->mm) == current->mm);
 	return where;
 }
 
-static bool has_stayed(const struct task_struct *task, const struct whereabouts *where)
+/* Was what has been taken of it since in a place that the current task may look at? */
+static bool was_open(struct task_struct *task, const struct whereabouts *where)
 {
+	if (!is_sibling(task) && !is_still_open(task))
+		return false;
 	/* What is judged was taken before this second reading. */
 	smp_rmb();
 	return transits_of(task) == where->transits;
 }
 
-/* May the current task still look at @task, which it could a while ago? */
-static bool is_still_open(struct task_struct *task)
-{
-	bool open = true;
-
-	task_lock(task);
-	if (task->mm && lwc_mm_is_hidden(task->mm))
-		open = !static_call(original_ptrace_may_access)(task, PTRACE_MODE_READ_FSCREDS);
-	task_unlock(task);
-	return open;
-}
-
-/* Of a thread of another process, which may come and go between contexts. */
-static struct file *fget_outside(struct task_struct *task, unsigned int fd)
-{
-	unsigned int tries;
-	struct file *file;
-
-	for (tries = 0; tries < LWC_MAX_TRIES; tries++) {
-		const struct whereabouts where = { .transits = transits_of(task) };
-
-		/* As in whereabouts_of(). */
-		smp_rmb();
-		file = static_call(original_fget_task)(task, fd);
-		if (!file)
-			return NULL;
-		if (!(where.transits & 1) && is_still_open(task) && has_stayed(task, &where))
-			return file;
-		fput(file);
-	}
-	return NULL;
-}
-
 static struct file *guarded_fget_task(struct task_struct *task, unsigned int fd)
 {
-	struct whereabouts where;
 	struct file *file = NULL;
+	unsigned int tries;
 
 	lwc_hook_enter();
-	if (!is_sibling(task)) {
-		file = fget_outside(task, fd);
-		lwc_hook_leave();
-		return file;
-	}
-	where = whereabouts_of(task);
-	if (where.here)
-		file = static_call(original_fget_task)(task, fd);
-	if (file && !has_stayed(task, &where)) {
-		fput(file);
+	/* It may come and go between contexts. */
+	for (tries = 0; tries < LWC_MAX_TRIES; tries++) {
+		const struct whereabouts where = whereabouts_of(task);
+
+		file = where.here ? static_call(original_fget_task)(task, fd) : NULL;
+		if (where.here && (!file || was_open(task, &where)))
+			break;
+		if (file)
+			fput(file);
 		file = NULL;
+		if (is_sibling(task)) {
+			lwc_count(refusals);
+			break;
+		}
 	}
-	if (!where.here)
-		lwc_count(refusals);
 	lwc_hook_leave();
 	return file;
 }
@@ -198,7 +182,7 @@ static struct file *guarded_task_lookup(struct task_struct *task, unsigned int f
 	where = whereabouts_of(task);
 	if (where.here)
 		file = static_call(original_task_lookup)(task, fd);
-	if (file && !has_stayed(task, &where)) {
+	if (file && !was_open(task, &where)) {
 		lwc_put_looked_up(file);
 		file = NULL;
 	}
@@ -215,7 +199,7 @@ static struct file *guarded_task_lookup_next(struct task_struct *task, unsigned 
 	where = whereabouts_of(task);
 	if (where.here)
 		file = static_call(original_task_lookup_next)(task, fd);
-	if (file && !has_stayed(task, &where)) {
+	if (file && !was_open(task, &where)) {
 		lwc_put_looked_up(file);
 		file = NULL;
 	}
@@ -239,50 +223,109 @@ static struct lwc_place *birth_place(const struct lwc_thread *thread)
 
 /*
  * Memory alone: the files stay those of the context that is left, so nobody
- * may look at this task meanwhile (the caller is in transit).
+ * may look at this task meanwhile (the caller is in transit, and excludes lookers).
  */
 static void enter_memory(struct lwc_process *process, struct mm_struct *mm)
 {
-	down_write(&current->signal->exec_update_lock);
 	lwc_mm_leave();
 	task_lock(current);
 	lwc_mm_enter(mm, process->leader);
 	task_unlock(current);
 	lwc_mm_entered();
+}
+
+/* What the kernel writes to and reads in the memory of a thread that ends. */
+struct last_words {
+	struct robust_list_head __user *robust_list;
+#ifdef CONFIG_COMPAT
+	struct compat_robust_list_head __user *compat_robust_list;
+#endif
+	int __user *clear_child_tid;
+	u32 pkru;
+};
+
+static struct last_words last_words_here(void)
+{
+	return (struct last_words){
+		.robust_list = current->robust_list,
+#ifdef CONFIG_COMPAT
+		.compat_robust_list = current->compat_robust_list,
+#endif
+		.clear_child_tid = current->clear_child_tid,
+		.pkru = read_pkru(),
+	};
+}
+
+static struct last_words last_words_at(const struct lwc_place *place)
+{
+	return (struct last_words){
+		.robust_list = place->robust_list,
+#ifdef CONFIG_COMPAT
+		.compat_robust_list = lwc_broken(COMPAT_LIST_STAYS) ? current->compat_robust_list :
+				      place->compat_robust_list,
+#endif
+		.clear_child_tid = place->clear_child_tid,
+		.pkru = place->pkru,
+	};
+}
+
+static void set_last_words(const struct last_words *words)
+{
+	current->robust_list = words->robust_list;
+#ifdef CONFIG_COMPAT
+	current->compat_robust_list = words->compat_robust_list;
+#endif
+	current->clear_child_tid = words->clear_child_tid;
+	write_pkru(words->pkru);
+}
+
+/*
+ * The memory of the birth context becomes the current task's before the process's lock
+ * is let go: whoever puts that context back next has to see that somebody is in it.
+ *
+ * Return: that memory, with a reference; NULL: there is nothing to tell there.
+ */
+static struct mm_struct *enter_birth(struct lwc_thread *thread)
+{
+	struct lwc_process *process = thread->process;
+	struct mm_struct *birth_mm = NULL;
+	struct last_words words;
+	struct lwc_place *place;
+
+	down_write(&current->signal->exec_update_lock);
+	mutex_lock(&process->lock);
+	place = birth_place(thread);
+	if (place && mmget_not_zero(thread->birth->mm)) {
+		birth_mm = thread->birth->mm;
+		words = last_words_at(place);
+		set_last_words(&words);
+		lwc_transit_begin(thread);
+		enter_memory(process, birth_mm);
+	}
+	mutex_unlock(&process->lock);
 	up_write(&current->signal->exec_update_lock);
+	return birth_mm;
 }
 
 /* pthread_join() and robust mutexes wait where the thread was made. */
 static void release_at_birth(struct lwc_thread *thread)
 {
-	struct robust_list_head __user *robust_list = current->robust_list;
-	struct lwc_process *process = thread->process;
-	struct mm_struct *mm = current->mm, *birth_mm = NULL;
-	const u32 pkru = read_pkru();
-	struct lwc_place *place;
+	struct mm_struct *mm = current->mm, *birth_mm;
+	struct last_words here = last_words_here();
 
-	mutex_lock(&process->lock);
-	place = birth_place(thread);
-	if (place && mmget_not_zero(thread->birth->mm)) {
-		birth_mm = thread->birth->mm;
-		current->robust_list = place->robust_list;
-		current->clear_child_tid = place->clear_child_tid;
-		write_pkru(place->pkru);
-	}
-	mutex_unlock(&process->lock);
+	if (thread->context == thread->birth)
+		return;
+	birth_mm = enter_birth(thread);
 	if (!birth_mm)
 		return;
-
-	lwc_transit_begin(thread);
-	enter_memory(process, birth_mm);
 	static_call(original_exit_mm_release)(current, birth_mm);
-	enter_memory(process, mm);
+	down_write(&current->signal->exec_update_lock);
+	enter_memory(thread->process, mm);
+	up_write(&current->signal->exec_update_lock);
 	lwc_transit_end(thread);
 	mmput(birth_mm);
-
-	write_pkru(pkru);
-	current->robust_list = robust_list;
-	current->clear_child_tid = NULL;
+	here.clear_child_tid = NULL;
+	set_last_words(&here);
 }
 
 /* The kernel has counted it out before. */
@@ -300,8 +343,12 @@ static void guarded_exit_mm_release(struct task_struct *task, struct mm_struct *
 	/* Its own record: only the task itself takes it away, later. */
 	thread = lwc_thread_find(current);
 	rcu_read_unlock();
-	if (thread && task == current && mm)
+	if (thread && task == current && mm) {
+		/* It never comes back, and is about to be in memory that others may look at. */
+		if (lwc_mm_is_hidden(mm) && !lwc_broken(LAST_REGISTERS_SHOW))
+			lwc_private_forget(current);
 		release_at_birth(thread);
+	}
 	if (thread)
 		WRITE_ONCE(thread->has_told, true);
 	static_call(original_exit_mm_release)(task, mm);
@@ -372,52 +419,18 @@ static long guarded_do_seccomp(unsigned int op, unsigned int flags, void __user 
 	return err;
 }
 
-/*
- * The one call by which a mapping can come to show another part of its object. Looking
- * at the mapping in question would not do: another thread may move one there.
- */
-static bool is_remap_refused(void)
-{
-	if (!lwc_memory_is_limited(current->mm))
-		return false;
-	lwc_count(refusals);
-	return true;
-}
-
-static long guarded_remap(const struct pt_regs *regs)
-{
-	long err = -EPERM;
-
-	lwc_hook_enter();
-	if (!is_remap_refused())
-		err = static_call(original_remap)(regs);
-	lwc_hook_leave();
-	return err;
-}
-
-#ifdef CONFIG_IA32_EMULATION
-static long guarded_remap_ia32(const struct pt_regs *regs)
-{
-	long err = -EPERM;
-
-	lwc_hook_enter();
-	if (!is_remap_refused())
-		err = static_call(original_remap_ia32)(regs);
-	lwc_hook_leave();
-	return err;
-}
-#endif
-
 static bool concerns_sibling(const struct pt_regs *regs)
 {
 	return is_sibling((struct task_struct *)regs->di);
 }
 
+/* The record of one that ends may be gone before its files are. */
 static bool concerns_known_task(const struct pt_regs *regs)
 {
 	struct task_struct *task = (struct task_struct *)regs->di;
 
-	return task != current && (same_thread_group(task, current) || lwc_thread_find(task));
+	return task != current && (same_thread_group(task, current) || lwc_thread_find(task) ||
+				   (READ_ONCE(task->flags) & PF_EXITING));
 }
 
 static bool concerns_all_threads(const struct pt_regs *regs)
@@ -431,17 +444,8 @@ static bool concerns_known_thread(const struct pt_regs *regs)
 	       (is_last_thread() && lwc_process_is_known(current));
 }
 
-static bool concerns_all(const struct pt_regs *regs)
-{
-	return true;
-}
-
 enum {
-	HOOK_PTRACE, HOOK_FGET, HOOK_LOOKUP, HOOK_LOOKUP_NEXT, HOOK_SECCOMP, HOOK_EXIT, HOOK_REMAP,
-#ifdef CONFIG_IA32_EMULATION
-	HOOK_REMAP_IA32,
-#endif
-	N_HOOKS
+	HOOK_PTRACE, HOOK_FGET, HOOK_LOOKUP, HOOK_LOOKUP_NEXT, HOOK_SECCOMP, HOOK_EXIT, N_HOOKS
 };
 
 static struct lwc_hook hooks[N_HOOKS] = {
@@ -457,12 +461,12 @@ static struct lwc_hook hooks[N_HOOKS] = {
 	},
 	[HOOK_LOOKUP] = {
 		.name = LWC_TASK_LOOKUP,
-		.concerns = concerns_sibling,
+		.concerns = concerns_known_task,
 		.replacement = guarded_task_lookup,
 	},
 	[HOOK_LOOKUP_NEXT] = {
 		.name = LWC_TASK_LOOKUP_NEXT,
-		.concerns = concerns_sibling,
+		.concerns = concerns_known_task,
 		.replacement = guarded_task_lookup_next,
 	},
 	[HOOK_SECCOMP] = {
@@ -475,37 +479,14 @@ static struct lwc_hook hooks[N_HOOKS] = {
 		.concerns = concerns_known_thread,
 		.replacement = guarded_exit_mm_release,
 	},
-	[HOOK_REMAP] = {
-		.name = "__x64_sys_remap_file_pages",
-		.concerns = concerns_all,
-		.replacement = guarded_remap,
-	},
-#ifdef CONFIG_IA32_EMULATION
-	[HOOK_REMAP_IA32] = {
-		.name = "__ia32_sys_remap_file_pages",
-		.concerns = concerns_all,
-		.replacement = guarded_remap_ia32,
-	},
-#endif
 };
-
-static void remove_hooks(unsigned int n)
-{
-	while (n-- > 0)
-		lwc_hook_remove(&hooks[n]);
-	lwc_hooks_drain();
-}
 
 int lwc_guard_init(void)
 {
-	unsigned int i;
-	int err;
+	int err = lwc_hooks_find(hooks, N_HOOKS);
 
-	for (i = 0; i < N_HOOKS; i++) {
-		err = lwc_hook_find(&hooks[i]);
-		if (err)
-			return err;
-	}
+	if (err)
+		return err;
 	static_call_update(original_ptrace_may_access,
 			   (typeof(__ptrace_may_access) *)hooks[HOOK_PTRACE].original);
 	static_call_update(original_fget_task, (typeof(fget_task) *)hooks[HOOK_FGET].original);
@@ -517,23 +498,10 @@ int lwc_guard_init(void)
 			   (typeof(do_seccomp) *)hooks[HOOK_SECCOMP].original);
 	static_call_update(original_exit_mm_release,
 			   (typeof(exit_mm_release) *)hooks[HOOK_EXIT].original);
-	static_call_update(original_remap,
-			   (typeof(__x64_sys_remap_file_pages) *)hooks[HOOK_REMAP].original);
-#ifdef CONFIG_IA32_EMULATION
-	static_call_update(original_remap_ia32, (typeof(__ia32_sys_remap_file_pages) *)
-						hooks[HOOK_REMAP_IA32].original);
-#endif
-	for (i = 0; i < N_HOOKS; i++) {
-		err = lwc_hook_install(&hooks[i]);
-		if (err) {
-			remove_hooks(i);
-			return err;
-		}
-	}
-	return 0;
+	return lwc_hooks_install(hooks, N_HOOKS);
 }
 
 void lwc_guard_exit(void)
 {
-	remove_hooks(N_HOOKS);
+	lwc_hooks_remove(hooks, N_HOOKS);
 }

@@ -17,6 +17,7 @@
 #include "kept.h"
 #include "mm.h"
 #include "place.h"
+#include "private.h"
 #include "process.h"
 #include "ranges.h"
 #include "switch.h"
@@ -268,7 +269,7 @@ static int keep_locked(struct lwc_context *context, bool of_self, struct lwc_res
 	/* What lwc_self() gives out must not let what runs inside keep itself. */
 	if (of_self)
 		return -EPERM;
-	err = refused(context, thread);
+	err = refused(context, thread) ?: lwc_samplers_refused(context);
 	if (err)
 		return err;
 	if (context->torn)

@@ -26,6 +26,7 @@
 #include "overlay.h"
 #include "private.h"
 #include "process.h"
+#include "remap.h"
 #include "rollback.h"
 #include "stats.h"
 #include "switch.h"
@@ -253,11 +254,16 @@ static int __init lwc_init(void)
 	err = lwc_oom_init();
 	if (err)
 		goto exit_private;
-	err = misc_register(&device);
+	err = lwc_remap_init();
 	if (err)
 		goto exit_oom;
+	err = misc_register(&device);
+	if (err)
+		goto exit_remap;
 	return 0;
 
+exit_remap:
+	lwc_remap_exit();
 exit_oom:
 	lwc_oom_exit();
 exit_private:
@@ -276,6 +282,7 @@ exit_powers:
 static void __exit lwc_exit(void)
 {
 	misc_deregister(&device);
+	lwc_remap_exit();
 	lwc_oom_exit();
 	lwc_private_exit();
 	lwc_trap_exit();

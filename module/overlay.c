@@ -145,7 +145,8 @@ long lwc_overlay(const struct lwc_descriptor *descriptor, const struct lwc_overl
 	do {
 		struct leftovers left = {};
 
-		err = lwc_process_lock(process, LWC_EXCLUDE_NOBODY);
+		/* The other's memory is the task's for a moment, if it is to be shared. */
+		err = lwc_process_lock(process, LWC_EXCLUDE_LOOKERS);
 		if (err)
 			break;
 		err = overlay_locked(descriptor, specs, &left);

@@ -74,10 +74,21 @@ static bool is_sibling(const struct perf_event *event)
 	       (!owner || same_thread_group(owner, current));
 }
 
-/* What is to be asked of an event that samples the current task. */
+/* Does it only count? Others say what is mapped, or where the processor has been. */
+static bool is_counter(const struct perf_event *event)
+{
+	const struct perf_event_attr *attr = &event->attr;
+
+	if (attr->sample_period)
+		return false;
+	return (!event->pmu->setup_aux && !attr->mmap && !attr->mmap2 && !attr->mmap_data &&
+		!attr->comm && !attr->context_switch) || lwc_broken(RECORDER_COMES_ALONG);
+}
+
+/* What is to be asked of an event that watches the current task. */
 static int sampler_refused(const struct perf_event *event, const struct lwc_context *target)
 {
-	if (!event->attr.sample_period || owner_of(event) == LWC_PERF_KERNEL_OWNER)
+	if (is_counter(event) || owner_of(event) == LWC_PERF_KERNEL_OWNER)
 		return 0;
 	if (is_hidden(target) && is_intruder(event, target->mm->user_ns) &&
 	    !lwc_broken(SAMPLER_COMES_ALONG))
@@ -87,7 +98,7 @@ static int sampler_refused(const struct perf_event *event, const struct lwc_cont
 	return 0;
 }
 
-static int samplers_refused(const struct lwc_context *target)
+int lwc_samplers_refused(const struct lwc_context *target)
 {
 	struct perf_event_context *events;
 	const struct perf_event *event;
@@ -117,7 +128,7 @@ int lwc_watchers_refused(const struct lwc_context *target)
 	    !kernel_call(ptracer_capable)(current, target->mm->user_ns) &&
 	    !lwc_broken(TRACER_COMES_ALONG))
 		return -EPERM;
-	return samplers_refused(target);
+	return lwc_samplers_refused(target);
 }
 
 void lwc_mm_hide(struct mm_struct *mm)
@@ -142,8 +153,7 @@ void lwc_private_enter(struct lwc_place *place)
 	lwc_mm_hide(place->context->mm);
 }
 
-/* @task ends, and is stopped on its way until the dump is written. */
-static void forget_registers(struct task_struct *task)
+void lwc_private_forget(struct task_struct *task)
 {
 	struct fpstate *fpstate = task->thread.fpu.fpstate;
 	struct pt_regs *regs = task_pt_regs(task);
@@ -153,6 +163,8 @@ static void forget_registers(struct task_struct *task)
 	/* What says whose format they are in. */
 	regs->cs = before.cs;
 	regs->ss = before.ss;
+	/* In no system call, of which there would be arguments. */
+	regs->orig_ax = -1;
 	memset(&fpstate->regs, 0, fpstate->size);
 	task->thread.fsbase = 0;
 	task->thread.gsbase = 0;
@@ -176,7 +188,7 @@ static int guarded_core_dump(struct coredump_params *params)
 
 		if (mm && mm != current->mm && lwc_mm_is_hidden(mm) &&
 		    !lwc_broken(REGISTERS_DUMPED))
-			forget_registers(thread->task);
+			lwc_private_forget(thread->task);
 	}
 	dumped = static_call(original_core_dump)(params);
 	lwc_hook_leave();
@@ -204,17 +216,16 @@ int lwc_private_init(void)
 	hook.address = dumper_of_current();
 	if (!hook.address)
 		return 0;
-	err = lwc_hook_find(&hook);
+	err = lwc_hooks_find(&hook, 1);
 	if (err)
 		return err;
 	static_call_update(original_core_dump, (typeof(elf_core_dump) *)hook.original);
-	return lwc_hook_install(&hook);
+	return lwc_hooks_install(&hook, 1);
 }
 
 void lwc_private_exit(void)
 {
 	if (!hook.address)
 		return;
-	lwc_hook_remove(&hook);
-	lwc_hooks_drain();
+	lwc_hooks_remove(&hook, 1);
 }

@@ -67,6 +67,21 @@ bool lwc_private_supported(void);
 int lwc_watchers_refused(const struct lwc_context *target);
 
 /**
+ * lwc_samplers_refused() - the same of profilers alone
+ * @target: its process's lock is held, and lookers are excluded if it is hidden
+ *
+ * For who takes on the memory of @target for a moment, and does not return to user space
+ * with it. Return: 0 or the error.
+ */
+int lwc_samplers_refused(const struct lwc_context *target);
+
+/**
+ * lwc_private_forget() - take the registers of a task that never returns to user space
+ * @task: the current one, or one that is stopped until a core dump is written
+ */
+void lwc_private_forget(struct task_struct *task);
+
+/**
  * lwc_private_enter() - the current task is about to enter a private context
  * @place: where
  *

@@ -360,7 +360,9 @@ static int freshen(struct lwc_context *target, struct lwc_thread *thread, struct
 		return PTR_ERR(place);
 	if (is_anothers_fault(place, target, thread->context))
 		return -EPERM;
-	err = lwc_powers_refused(&target->kept->powers) ?: lwc_watchers_refused(target);
+	/* What it is now, and what it is about to be. */
+	err = lwc_powers_refused(&target->kept->powers) ?: lwc_watchers_refused(target) ?:
+	      lwc_watchers_refused(target->kept);
 	if (err)
 		return err;
 	caller = lwc_descriptor_known(target->kept, thread->context);

@@ -187,16 +187,15 @@ static struct lwc_hook hook = {
 
 int lwc_trap_init(void)
 {
-	int err = lwc_hook_find(&hook);
+	int err = lwc_hooks_find(&hook, 1);
 
 	if (err)
 		return err;
 	static_call_update(original_force_sig, (typeof(force_sig_info_to_task) *)hook.original);
-	return lwc_hook_install(&hook);
+	return lwc_hooks_install(&hook, 1);
 }
 
 void lwc_trap_exit(void)
 {
-	lwc_hook_remove(&hook);
-	lwc_hooks_drain();
+	lwc_hooks_remove(&hook, 1);
 }

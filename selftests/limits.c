@@ -134,6 +134,36 @@ LWC_TEST(a_thousand_rings)
 }
 
 /* Several processes of one user share its share; another user has its own. */
+/* Who has made it stays for a context's sake, though nobody can come there any more. */
+LWC_TEST(creators_that_have_ended)
+{
+	const struct lwc_spec shared = { LWC_FILES, LWC_SHARE, 0, 0, UINT64_MAX };
+	int status, mine = -1, r, i;
+	struct lwc_event ev;
+
+	IN_CHILD(status) {
+		for (i = 0; i < 1100; i++) {
+			r = lwc_create(&shared, 1, 0, &ev);
+			if (r)
+				break;
+			if (ev.reason == LWC_EV_CREATED) {
+				mine = ev.created;
+				shm[0] = lwc_switch(ev.created, 0, mine, &ev);
+				_exit(94);
+			}
+			/* The last one goes for good. */
+			if (i)
+				lwc_close((int)shm[1]);
+			shm[1] = (int)ev.arg;
+		}
+		EXPECT_EQ(-EMFILE, r);
+		EXPECT_LT(500, i);
+		/* Here one may go on as ever. */
+		EXPECT_EQ(0, lwc_snapshot(-1, 0, &ev));
+	}
+	EXPECT_EQ(0, status);
+}
+
 LWC_TEST(per_user)
 {
 	long old = parameter("max_contexts_per_user"), i;

@@ -654,6 +654,10 @@ LWC_TEST(read_shared)
 			EXPECT_EQ(-1, syscall(SYS_remap_file_pages, p + 2 * PAGE, PAGE, 0, 0, 0));
 		}
 		EXPECT_EQ(0, status);
+		/* Nor does it become another kind of mapping by what anyone may ask for. */
+		EXPECT_EQ(0, madvise(p + 2 * PAGE, 2 * PAGE, MADV_DONTFORK));
+		EXPECT_EQ(-1, syscall(SYS_remap_file_pages, p + 2 * PAGE, PAGE, 0, 0, 0));
+		EXPECT_EQ(0, madvise(p + 2 * PAGE, 2 * PAGE, MADV_DOFORK));
 	}
 	ASSERT_LE(0, ctx);
 	/* A live view. */

@@ -161,6 +161,25 @@ static bool by_fd_list(pid_t tid)
 	return by_list(path);
 }
 
+/* By a directory that was opened while the thread was outside. */
+static bool by_old_fd_list(pid_t tid)
+{
+	static int dir = -1;
+	char entries[4096];
+	bool found = false;
+	long n, at;
+
+	if (dir < 0)
+		dir = open_of(tid, "fd", O_RDONLY | O_DIRECTORY);
+	if (dir < 0 || lseek(dir, 0, SEEK_SET))
+		return false;
+	while ((n = syscall(SYS_getdents64, dir, entries, sizeof(entries))) > 0) {
+		for (at = 0; at < n; at += ((struct dirent64 *)(entries + at))->d_reclen)
+			found |= ((struct dirent64 *)(entries + at))->d_name[0] != '.';
+	}
+	return found;
+}
+
 static bool by_map_files(pid_t tid)
 {
 	char path[64];
@@ -290,6 +309,7 @@ static const struct way ways[] = {
 	{ "PTRACE_ATTACH", by_ptrace_attach, NULL },
 	{ "PTRACE_SEIZE", by_ptrace_seize, NULL },
 	{ "perf", by_perf, NULL },
+	{ "fd list opened before", by_old_fd_list, NULL },
 };
 
 static bool try_way(const struct way *way, pid_t tid)
@@ -597,7 +617,19 @@ static void be_sampled(struct __test_metadata *_metadata)
 	EXPECT_EQ(1, CALL(ctx, 0));
 }
 
-LWC_TEST(a_profiler_may_not_come_along)
+/* Says what is mapped where, and takes no samples. */
+static int open_recorder(pid_t tid)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE, .size = sizeof(attr),
+		.config = PERF_COUNT_SW_DUMMY, .mmap = 1, .mmap_data = 1,
+		.exclude_kernel = 1, .exclude_hv = 1,
+	};
+
+	return syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+static void may_not_come_along(struct __test_metadata *_metadata, int (*open_event)(pid_t tid))
 {
 	int status, inner, fd;
 	pid_t pid;
@@ -615,7 +647,7 @@ LWC_TEST(a_profiler_may_not_come_along)
 		}
 		while (!shm[30])
 			usleep(100);
-		fd = open_sampler(pid);
+		fd = open_event(pid);
 		EXPECT_LE(0, fd);
 		meet(31, 30, 1);
 		while (shm[30] < 2)
@@ -628,6 +660,80 @@ LWC_TEST(a_profiler_may_not_come_along)
 	EXPECT_EQ(0, status);
 	if (shm[50])
 		SKIP(return, "kernel.perf_event_paranoid lets no user sample");
+}
+
+LWC_TEST(a_profiler_may_not_come_along)
+{
+	may_not_come_along(_metadata, open_sampler);
+}
+
+LWC_TEST(a_recorder_may_not_come_along)
+{
+	may_not_come_along(_metadata, open_recorder);
+}
+
+static void *end_inside(void *arg)
+{
+	struct __test_metadata *_metadata = arg;
+	int ctx;
+
+	shm[43] = syscall(SYS_gettid);
+	CONTEXT_WITH(ctx, NULL, 0, LWC_PRIVATE) {
+		syscall(SYS_exit, MAGIC, MAGIC, MAGIC);
+	}
+	if (ctx < 0)
+		_metadata->passed = 0;
+	CALL(ctx, 0);
+	return NULL;
+}
+
+/* A thread that ends inside goes back to where it was made, for the last time, and is seen. */
+static void read_registers_all_the_time(pid_t victim)
+{
+	char path[64], text[200];
+	ssize_t n;
+	int fd;
+
+	while (shm[40] != STOP && getppid() == victim) {
+		snprintf(path, sizeof(path), "/proc/%d/task/%ld/syscall", victim, shm[43]);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		n = read(fd, text, sizeof(text) - 1);
+		close(fd);
+		if (n <= 0)
+			continue;
+		text[n] = '\0';
+		shm[42]++;
+		if (strstr(text, "5ec2e7"))
+			shm[41] = 1;
+	}
+	_exit(0);
+}
+
+LWC_TEST(ends_inside)
+{
+	pthread_t thread;
+	pid_t helper;
+	double end;
+	int status;
+
+	AS_ORDINARY(status) {
+		fflush(stderr);
+		helper = fork();
+		if (!helper)
+			read_registers_all_the_time(getppid());
+		end = seconds() + 3;
+		while (seconds() < end && !shm[41]) {
+			ASSERT_EQ(0, pthread_create(&thread, NULL, end_inside, _metadata));
+			ASSERT_EQ(0, pthread_join(thread, NULL));
+		}
+		shm[40] = STOP;
+		EXPECT_EQ(helper, waitpid(helper, NULL, 0));
+		EXPECT_LT(0, shm[42]);
+		EXPECT_EQ(0, shm[41]);
+	}
+	EXPECT_EQ(0, status);
 }
 
 /* Anyone may read where a program says its arguments are; it says that they are here. */

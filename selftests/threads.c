@@ -4,6 +4,8 @@
  * another's registers, memory or descriptors, and none may lose its own. How a
  * thread that ends inside a context is seen by those outside.
  */
+#include <linux/futex.h>
+
 #include "test.h"
 
 #define THREADS 4
@@ -326,6 +328,64 @@ LWC_TEST(robust_mutex)
 	EXPECT_EQ(EOWNERDEAD, pthread_mutex_lock(&robust));
 	EXPECT_EQ(0, pthread_mutex_consistent(&robust));
 	EXPECT_EQ(0, pthread_mutex_unlock(&robust));
+}
+
+/* A list as programs of 32 bits have it, which the kernel goes through as well. */
+struct list32 {
+	uint32_t next;
+	int32_t offset;
+	uint32_t pending;
+	uint32_t entry;
+	volatile uint32_t word;
+};
+
+static struct list32 *list32;
+
+static long set_list32(uint32_t list)
+{
+	long r;
+
+	asm volatile("int $0x80" : "=a" (r) : "a" (311), "b" (list), "c" (12)
+		     : "memory", "r8", "r9", "r10", "r11");
+	return (int)r;
+}
+
+static void *end_with_list32(void *arg)
+{
+	struct __test_metadata *_metadata = meta;
+	int ctx;
+
+	list32->word = syscall(SYS_gettid);
+	CONTEXT(ctx) {
+		shm[5] = set_list32((uint32_t)(uintptr_t)list32);
+		syscall(SYS_exit, 0);
+	}
+	if (ctx < 0)
+		_metadata->passed = 0;
+	CALL(ctx, 0);
+	return arg;
+}
+
+/* But what it says inside is nobody's lock outside. */
+LWC_TEST(list_of_32_bits)
+{
+	uint32_t at;
+	pthread_t t;
+
+	list32 = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	ASSERT_NE(MAP_FAILED, list32);
+	at = (uint32_t)(uintptr_t)list32;
+	list32->next = at + offsetof(struct list32, entry);
+	list32->entry = at;
+	list32->offset = offsetof(struct list32, word) - offsetof(struct list32, entry);
+	start(_metadata, &t, end_with_list32, NULL);
+	ASSERT_EQ(0, pthread_join(t, NULL));
+	if (shm[5] == -ENOSYS)
+		SKIP(return, "no system calls of 32 bits");
+	EXPECT_EQ(0, shm[5]);
+	EXPECT_EQ(0, list32->word & FUTEX_OWNER_DIED);
+	EXPECT_NE(0, list32->word);
 }
 
 static void *exit_there(void *arg)

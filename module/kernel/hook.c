@@ -5,6 +5,7 @@
  * Must never sleep in the ftrace callback.
  */
 #include <linux/delay.h>
+#include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/utsname.h>
 
@@ -28,12 +29,17 @@ static void notrace redirect(unsigned long ip, unsigned long parent_ip, struct f
 			     struct ftrace_regs *fregs)
 {
 	struct lwc_hook *hook = container_of(ops, struct lwc_hook, ops);
+	bool concerned;
 
-	if (hook->concerns(ftrace_get_regs(fregs)))
+	/* ftrace does not promise it, and what is looked at is held by RCU alone. */
+	preempt_disable_notrace();
+	concerned = hook->concerns(ftrace_get_regs(fregs));
+	preempt_enable_notrace();
+	if (concerned)
 		ftrace_regs_set_instruction_pointer(fregs, (unsigned long)hook->replacement);
 }
 
-int lwc_hook_find(struct lwc_hook *hook)
+static int find(struct lwc_hook *hook)
 {
 	unsigned long address = hook->address ?: lwc_symbol_address(hook->name);
 
@@ -47,7 +53,7 @@ int lwc_hook_find(struct lwc_hook *hook)
 	return 0;
 }
 
-int lwc_hook_install(struct lwc_hook *hook)
+static int install(struct lwc_hook *hook)
 {
 	int err;
 
@@ -65,13 +71,33 @@ int lwc_hook_install(struct lwc_hook *hook)
 	return err;
 }
 
-void lwc_hook_remove(struct lwc_hook *hook)
+int lwc_hooks_find(struct lwc_hook *hooks, unsigned int n)
 {
-	unregister_ftrace_function(&hook->ops);
-	ftrace_free_filter(&hook->ops);
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < n && !err; i++)
+		err = find(&hooks[i]);
+	return err;
 }
 
-void lwc_hooks_drain(void)
+int lwc_hooks_install(struct lwc_hook *hooks, unsigned int n)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < n; i++) {
+		err = install(&hooks[i]);
+		if (err) {
+			lwc_hooks_remove(hooks, i);
+			return err;
+		}
+	}
+	return 0;
+}
+
+/* Until no task is in a replacement. */
+static void drain(void)
 {
 	/* Who was redirected has counted itself once it has left this grace period. */
 	synchronize_rcu_tasks();
@@ -79,4 +105,13 @@ void lwc_hooks_drain(void)
 		msleep(20);
 	/* Who counted itself out has returned from the replacement after this one. */
 	synchronize_rcu_tasks();
+}
+
+void lwc_hooks_remove(struct lwc_hook *hooks, unsigned int n)
+{
+	while (n-- > 0) {
+		unregister_ftrace_function(&hooks[n].ops);
+		ftrace_free_filter(&hooks[n].ops);
+	}
+	drain();
 }

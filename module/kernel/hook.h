@@ -19,8 +19,8 @@
  * @concerns: with the call's registers: is it one for us? All others never
  *	leave the kernel's own code. Called with preemption off; must not sleep
  * @replacement: ours, of the same type
- * @original: set by lwc_hook_find(): the kernel's body, behind the trace site
- * @site: set by lwc_hook_find(): the trace site
+ * @original: set by lwc_hooks_find(): the kernel's body, behind the trace site
+ * @site: set by lwc_hooks_find(): the trace site
  * @ops: what ftrace knows of it
  */
 struct lwc_hook {
@@ -37,29 +37,22 @@ void lwc_hook_enter(void);
 void lwc_hook_leave(void);
 
 /**
- * lwc_hook_find() - learn where the function is
+ * lwc_hooks_find() - learn where functions are
  *
- * Return: 0, or -ENOENT (said in the log) if it is missing or cannot be traced.
+ * Return: 0, or -ENOENT (said in the log) if one is missing or cannot be traced.
  */
-int lwc_hook_find(struct lwc_hook *hook);
+int lwc_hooks_find(struct lwc_hook *hooks, unsigned int n);
 
 /**
- * lwc_hook_install() - replace it
+ * lwc_hooks_install() - replace them all, or none
  *
- * Return: 0 or ftrace's error, said in the log (a livepatch may hold it).
+ * Return: 0 or ftrace's error, said in the log (a livepatch may hold one).
  */
-int lwc_hook_install(struct lwc_hook *hook);
+int lwc_hooks_install(struct lwc_hook *hooks, unsigned int n);
 
 /**
- * lwc_hook_remove() - put the kernel's function back
+ * lwc_hooks_remove() - put the kernel's functions back, and wait until nobody is in ours
  */
-void lwc_hook_remove(struct lwc_hook *hook);
-
-/**
- * lwc_hooks_drain() - wait until no task is in a replacement
- *
- * After the last lwc_hook_remove().
- */
-void lwc_hooks_drain(void);
+void lwc_hooks_remove(struct lwc_hook *hooks, unsigned int n);
 
 #endif /* LWC_KERNEL_HOOK_H */
