@@ -600,7 +600,8 @@ int lwc_memory_read_in(const struct lwc_memory *memory, struct mm_struct *source
 	unsigned int mode;
 	long next;
 
-	while ((mode = lwc_specs_next_memory(memory->specs, &start, &end))) {
+	while ((mode = lwc_specs_next_memory(memory->specs, &start, &end)) &&
+	       !lwc_broken(FILE_WAITED_FOR)) {
 		for (next = start; mode == LWC_SHARE && next < end; cond_resched()) {
 			next = read_in_some(source, next, end);
 			if (next < 0)

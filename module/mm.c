@@ -18,6 +18,7 @@
 #include <linux/shmem_fs.h>
 #include <linux/userfaultfd_k.h>
 
+#include "broken.h"
 #include "kernel/compat.h"
 #include "memory.h"
 #include "mm.h"
@@ -417,7 +418,7 @@ bool lwc_mm_is_at_hand(struct vm_area_struct *vma, unsigned long address)
 	struct page *page;
 	bool at_hand;
 
-	if (!lwc_mm_reads_file(vma))
+	if (!lwc_mm_reads_file(vma) || lwc_broken(FILE_WAITED_FOR))
 		return true;
 	page = find_get_page(vma->vm_file->f_mapping, linear_page_index(vma, address));
 	if (!page)
