@@ -133,7 +133,6 @@ LWC_TEST(a_thousand_rings)
 	EXPECT_EQ(before, contexts_settle(before));
 }
 
-/* Several processes of one user share its share; another user has its own. */
 /* Who has made it stays for a context's sake, though nobody can come there any more. */
 LWC_TEST(creators_that_have_ended)
 {
@@ -164,6 +163,7 @@ LWC_TEST(creators_that_have_ended)
 	EXPECT_EQ(0, status);
 }
 
+/* Several processes of one user share its share; another user has its own. */
 LWC_TEST(per_user)
 {
 	long old = parameter("max_contexts_per_user"), i;
