@@ -30,7 +30,6 @@
 #include "kernel/compat.h"
 #include "memory.h"
 #include "mm.h"
-#include "remap.h"
 #include "view.h"
 
 /* Others wait for what is locked here: whoever registers a uprobe, and then each fork(). */
@@ -328,12 +327,8 @@ int lwc_graft(struct mm_struct *source, const struct lwc_specs *specs, bool limi
 		.mm = current->mm, .source = source, .specs = specs, .limited = limited,
 		.deadline = jiffies + PATIENCE,
 	};
-	struct lwc_remap_user remap;
-	int err = lwc_remap_exclude(&remap);
+	int err = -EINTR;
 
-	if (err)
-		return err;
-	err = -EINTR;
 	/* Who puts breakpoints into a file has to find all mappings of it. */
 	kernel_call(uprobe_start_dup_mmap)();
 	if (mmap_write_lock_killable(source))
@@ -346,6 +341,5 @@ int lwc_graft(struct mm_struct *source, const struct lwc_specs *specs, bool limi
 	mmap_write_unlock(source);
 end:
 	kernel_call(uprobe_end_dup_mmap)();
-	lwc_remap_admit(&remap);
 	return err;
 }

@@ -19,6 +19,7 @@ struct mm_struct;
  * @specs: which, and how: LWC_COW, LWC_SHARE or LWC_READ
  * @limited: no more is to be seen of the objects mapped there
  *
+ * Nobody may remap the current task's memory meanwhile (lwc_remap_exclude()).
  * What was there in the current task's goes, also where @source has a hole. Nothing
  * is changed in @source, but that it shares pages on write.
  *

@@ -85,10 +85,11 @@ static bool is_elsewhere(struct task_struct *task)
 	return (mm && mm != current->mm) || (transits_of(task) & 1);
 }
 
-/* Nobody knows any more where one was that has lost its memory, and its files may be there. */
+/* Nobody knows any more where one was that has lost its memory, and not yet its files. */
 static bool may_have_been_elsewhere(struct task_struct *task)
 {
-	return is_sibling(task) && !READ_ONCE(task->mm) && lwc_process_is_known(current);
+	return is_sibling(task) && !READ_ONCE(task->mm) &&
+	       (READ_ONCE(task->files) || READ_ONCE(task->fs)) && lwc_process_is_known(current);
 }
 
 static int guarded_ptrace_may_access(struct task_struct *task, unsigned int mode)
@@ -115,7 +116,9 @@ static bool is_still_open(struct task_struct *task)
 	bool open;
 
 	task_lock(task);
-	open = !static_call(original_ptrace_may_access)(task, PTRACE_MODE_READ_FSCREDS);
+	/* Some ask for the one, some for the other. */
+	open = !static_call(original_ptrace_may_access)(task, PTRACE_MODE_READ_FSCREDS) ||
+	       !static_call(original_ptrace_may_access)(task, PTRACE_MODE_READ_REALCREDS);
 	task_unlock(task);
 	return open || lwc_broken(OPEN_ONCE);
 }
@@ -175,16 +178,21 @@ static struct file *guarded_fget_task(struct task_struct *task, unsigned int fd)
 
 static struct file *guarded_task_lookup(struct task_struct *task, unsigned int fd)
 {
-	struct whereabouts where;
 	struct file *file = NULL;
+	unsigned int tries;
 
 	lwc_hook_enter();
-	where = whereabouts_of(task);
-	if (where.here)
-		file = static_call(original_task_lookup)(task, fd);
-	if (file && !was_open(task, &where)) {
-		lwc_put_looked_up(file);
+	for (tries = 0; tries < LWC_MAX_TRIES; tries++) {
+		const struct whereabouts where = whereabouts_of(task);
+
+		file = where.here ? static_call(original_task_lookup)(task, fd) : NULL;
+		if (where.here && (!file || was_open(task, &where)))
+			break;
+		if (file)
+			lwc_put_looked_up(file);
 		file = NULL;
+		if (is_sibling(task))
+			break;
 	}
 	lwc_hook_leave();
 	return file;
@@ -192,16 +200,23 @@ static struct file *guarded_task_lookup(struct task_struct *task, unsigned int f
 
 static struct file *guarded_task_lookup_next(struct task_struct *task, unsigned int *fd)
 {
-	struct whereabouts where;
+	const unsigned int first = *fd;
 	struct file *file = NULL;
+	unsigned int tries;
 
 	lwc_hook_enter();
-	where = whereabouts_of(task);
-	if (where.here)
-		file = static_call(original_task_lookup_next)(task, fd);
-	if (file && !was_open(task, &where)) {
-		lwc_put_looked_up(file);
+	for (tries = 0; tries < LWC_MAX_TRIES; tries++) {
+		const struct whereabouts where = whereabouts_of(task);
+
+		*fd = first;
+		file = where.here ? static_call(original_task_lookup_next)(task, fd) : NULL;
+		if (where.here && (!file || was_open(task, &where)))
+			break;
+		if (file)
+			lwc_put_looked_up(file);
 		file = NULL;
+		if (is_sibling(task))
+			break;
 	}
 	lwc_hook_leave();
 	return file;

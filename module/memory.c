@@ -301,8 +301,11 @@ bool lwc_memory_is_limited(struct mm_struct *mm)
 
 /* SHARE: what may fail */
 
-/* Is there nothing in the source that its content would have to be taken from? */
-static bool is_hole(struct mm_struct *mm, unsigned long address, unsigned long *next)
+/*
+ * Is there nothing in the source that its content would have to be taken from?
+ * @empty: not even a page of zeroes
+ */
+static bool is_hole(struct mm_struct *mm, unsigned long address, bool empty, unsigned long *next)
 {
 	pmd_t *pmd = lwc_find_pmd(mm, address);
 	spinlock_t *lock; /* of the page table */
@@ -319,7 +322,7 @@ static bool is_hole(struct mm_struct *mm, unsigned long address, unsigned long *
 	pte = READ_ONCE(table[pte_index(address)]);
 	__acquire(lock);
 	spin_unlock(lock);
-	return pte_none(pte) || (pte_present(pte) && is_zero_pfn(pte_pfn(pte)));
+	return pte_none(pte) || (!empty && pte_present(pte) && is_zero_pfn(pte_pfn(pte)));
 }
 
 static bool is_behind_end_of_file(const struct vm_area_struct *vma, unsigned long address)
@@ -366,7 +369,7 @@ static int hold_page(struct piece *piece, struct vm_area_struct *vma, unsigned l
 	if (!batch)
 		return -ENOMEM;
 	moved = &batch->moved[batch->n];
-	if (lwc_mm_reads_file(vma) && is_hole(vma->vm_mm, address, &next) &&
+	if (lwc_mm_reads_file(vma) && is_hole(vma->vm_mm, address, true, &next) &&
 	    !is_behind_end_of_file(vma, address) && !lwc_mm_is_at_hand(vma, address))
 		return -EAGAIN;
 	err = lwc_get_page(vma->vm_mm, address, &moved->from);
@@ -401,7 +404,7 @@ static int hold_pages(struct piece *piece, struct vm_area_struct *vma)
 			return -EINTR;
 		cond_resched();
 		next = address + PAGE_SIZE;
-		if (!vma_is_anonymous(vma) || !is_hole(vma->vm_mm, address, &next)) {
+		if (!vma_is_anonymous(vma) || !is_hole(vma->vm_mm, address, false, &next)) {
 			err = hold_page(piece, vma, address);
 			if (err)
 				return err;
@@ -566,7 +569,7 @@ static void convert_all(struct lwc_memory *memory, struct mm_struct *mm, struct 
 	}
 }
 
-/* Return: how far it got, or -EINTR. */
+/* Return: how far it got, or the error. */
 static long read_in_some(struct mm_struct *source, unsigned long start, unsigned long end)
 {
 	struct vm_area_struct *vma;
@@ -586,11 +589,16 @@ static long read_in_some(struct mm_struct *source, unsigned long start, unsigned
 		n = lwc_fault_in(source, start, (end - start) >> PAGE_SHIFT, &locked);
 	else
 		start = end - PAGE_SIZE;
+	/* Behind the end of the file there is nothing; else it cannot be read. */
+	if (n < 0 && locked && is_behind_end_of_file(vma, start))
+		n = 1;
 	if (locked)
 		mmap_read_unlock(source);
 	if (fatal_signal_pending(current))
 		return -EINTR;
-	/* What cannot be read is found out again, and told, where it is wanted. */
+	if (n < 0 && locked)
+		return n;
+	/* What was waited for is found in the next round, or missed where it is wanted. */
 	return start + max(n, 1L) * PAGE_SIZE;
 }
 

@@ -409,8 +409,9 @@ bool lwc_mm_lacks_duplicate(struct mm_struct *mm)
 
 bool lwc_mm_reads_file(struct vm_area_struct *vma)
 {
-	return vma->vm_file && !shmem_mapping(vma->vm_file->f_mapping) &&
-	       !is_vm_hugetlb_page(vma);
+	/* /dev/zero is a file, too. */
+	return vma->vm_file && !vma_is_anonymous(vma) && !is_vm_hugetlb_page(vma) &&
+	       !shmem_mapping(vma->vm_file->f_mapping);
 }
 
 bool lwc_mm_is_at_hand(struct vm_area_struct *vma, unsigned long address)

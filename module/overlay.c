@@ -17,6 +17,7 @@
 #include "place.h"
 #include "process.h"
 #include "ranges.h"
+#include "remap.h"
 #include "switch.h"
 #include "view.h"
 
@@ -134,6 +135,7 @@ long lwc_overlay(const struct lwc_descriptor *descriptor, const struct lwc_overl
 {
 	struct lwc_process *process = descriptor->context->process;
 	unsigned int rounds = ROUNDS;
+	struct lwc_remap_user remap;
 	struct lwc_specs *specs;
 	int err;
 
@@ -142,6 +144,10 @@ long lwc_overlay(const struct lwc_descriptor *descriptor, const struct lwc_overl
 	specs = lwc_specs_read(args->specs, args->n_specs, LWC_FOR_OVERLAY);
 	if (IS_ERR(specs))
 		return PTR_ERR(specs);
+	/* Before any lock: who remaps may wait for a file. */
+	err = lwc_remap_exclude(&remap);
+	if (err)
+		goto free_specs;
 	do {
 		struct leftovers left = {};
 
@@ -154,6 +160,8 @@ long lwc_overlay(const struct lwc_descriptor *descriptor, const struct lwc_overl
 		lwc_files_close(left.closing);
 		lwc_mm_put(left.mm, process->leader);
 	} while (err == -EAGAIN && --rounds);
+	lwc_remap_admit(&remap);
+free_specs:
 	lwc_specs_free(specs);
 	return err == -EAGAIN ? -EBUSY : err;
 }
