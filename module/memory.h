@@ -86,8 +86,9 @@ bool lwc_memory_is_limited(struct mm_struct *mm);
  * @source: what the duplicate is to be made of
  *
  * With no mmap lock held: later, with two of them, nothing could end the wait for a file
- * system that does not answer; then what is missing after all is -EAGAIN. Return: 0, -EINTR, -EFAULT (it cannot be
- * read), -ENOMEM.
+ * system that does not answer; then what is missing after all is -EAGAIN.
+ *
+ * Return: 0, -EFAULT (it cannot be read), -EINTR, -ENOMEM.
  */
 int lwc_memory_read_in(const struct lwc_memory *memory, struct mm_struct *source);
 
