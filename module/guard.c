@@ -151,73 +151,80 @@ static bool was_open(struct task_struct *task, const struct whereabouts *where)
 	return transits_of(task) == where->transits;
 }
 
-static struct file *guarded_fget_task(struct task_struct *task, unsigned int fd)
+/* One of the kernel's ways to a file of another task; @fd is moved by the last of them. */
+typedef struct file *(*lookup)(struct task_struct *task, unsigned int *fd);
+
+/* @refused: it is a sibling that is, or was meanwhile, elsewhere. */
+static __always_inline struct file *look_up(struct task_struct *task, unsigned int *fd,
+					    lookup take, void (*put)(struct file *file),
+					    bool *refused)
 {
-	struct file *file = NULL;
+	const unsigned int first = *fd;
 	unsigned int tries;
 
-	lwc_hook_enter();
+	*refused = false;
 	/* It may come and go between contexts. */
-	for (tries = 0; tries < LWC_MAX_TRIES; tries++) {
+	for (tries = 0; tries < LWC_MAX_TRIES && !*refused; tries++) {
 		const struct whereabouts where = whereabouts_of(task);
+		struct file *file;
 
-		file = where.here ? static_call(original_fget_task)(task, fd) : NULL;
+		*fd = first;
+		file = where.here ? take(task, fd) : NULL;
 		if (where.here && (!file || was_open(task, &where)))
-			break;
+			return file;
 		if (file)
-			fput(file);
-		file = NULL;
-		if (is_sibling(task)) {
-			lwc_count(refusals);
-			break;
-		}
+			put(file);
+		*refused = is_sibling(task);
 	}
+	return NULL;
+}
+
+static struct file *take_by_fget(struct task_struct *task, unsigned int *fd)
+{
+	return static_call(original_fget_task)(task, *fd);
+}
+
+static struct file *take_by_lookup(struct task_struct *task, unsigned int *fd)
+{
+	return static_call(original_task_lookup)(task, *fd);
+}
+
+static struct file *take_by_lookup_next(struct task_struct *task, unsigned int *fd)
+{
+	return static_call(original_task_lookup_next)(task, fd);
+}
+
+static struct file *guarded_fget_task(struct task_struct *task, unsigned int fd)
+{
+	struct file *file;
+	bool refused;
+
+	lwc_hook_enter();
+	file = look_up(task, &fd, take_by_fget, fput, &refused);
+	if (refused)
+		lwc_count(refusals);
 	lwc_hook_leave();
 	return file;
 }
 
 static struct file *guarded_task_lookup(struct task_struct *task, unsigned int fd)
 {
-	struct file *file = NULL;
-	unsigned int tries;
+	struct file *file;
+	bool refused;
 
 	lwc_hook_enter();
-	for (tries = 0; tries < LWC_MAX_TRIES; tries++) {
-		const struct whereabouts where = whereabouts_of(task);
-
-		file = where.here ? static_call(original_task_lookup)(task, fd) : NULL;
-		if (where.here && (!file || was_open(task, &where)))
-			break;
-		if (file)
-			lwc_put_looked_up(file);
-		file = NULL;
-		if (is_sibling(task))
-			break;
-	}
+	file = look_up(task, &fd, take_by_lookup, lwc_put_looked_up, &refused);
 	lwc_hook_leave();
 	return file;
 }
 
 static struct file *guarded_task_lookup_next(struct task_struct *task, unsigned int *fd)
 {
-	const unsigned int first = *fd;
-	struct file *file = NULL;
-	unsigned int tries;
+	struct file *file;
+	bool refused;
 
 	lwc_hook_enter();
-	for (tries = 0; tries < LWC_MAX_TRIES; tries++) {
-		const struct whereabouts where = whereabouts_of(task);
-
-		*fd = first;
-		file = where.here ? static_call(original_task_lookup_next)(task, fd) : NULL;
-		if (where.here && (!file || was_open(task, &where)))
-			break;
-		if (file)
-			lwc_put_looked_up(file);
-		file = NULL;
-		if (is_sibling(task))
-			break;
-	}
+	file = look_up(task, fd, take_by_lookup_next, lwc_put_looked_up, &refused);
 	lwc_hook_leave();
 	return file;
 }
