@@ -358,36 +358,35 @@ struct lwc_closing *lwc_files_reserve(struct files_struct *files, struct files_s
 	return closing;
 }
 
-/* Another open file of the same inode in @files, with a reference. */
-static struct file *find_same_inode(struct files_struct *files, const struct inode *inode)
+/* As lwc_files_find(), from @first on. */
+static struct file *find_from(struct files_struct *files, unsigned int first,
+			      lwc_files_filter filter, const void *context, int *fd)
 {
 	struct file *file, *found = NULL;
 	struct fdtable *fdt;
-	unsigned int fd;
+	unsigned int number;
 
 	spin_lock(&files->file_lock);
 	fdt = table_of(files);
-	for (fd = 0; fd < fdt->max_fds && !found; fd++) {
-		file = rcu_dereference_raw(fdt->fd[fd]);
-		if (file && file_inode(file) == inode && !(file->f_mode & FMODE_PATH))
+	for (number = first; number < fdt->max_fds && !found; number++) {
+		file = rcu_dereference_raw(fdt->fd[number]);
+		if (file && filter(context, number, file)) {
 			found = get_file(file);
+			*fd = number;
+		}
 	}
 	spin_unlock(&files->file_lock);
 	return found;
 }
 
-static bool has_file(struct files_struct *files, const struct file *file)
+static bool is_of_inode(const void *inode, unsigned int fd, struct file *file)
 {
-	struct fdtable *fdt;
-	unsigned int fd;
-	bool found = false;
+	return file_inode(file) == inode && !(file->f_mode & FMODE_PATH);
+}
 
-	spin_lock(&files->file_lock);
-	fdt = table_of(files);
-	for (fd = 0; fd < fdt->max_fds && !found; fd++)
-		found = rcu_dereference_raw(fdt->fd[fd]) == file;
-	spin_unlock(&files->file_lock);
-	return found;
+static bool is_file(const void *which, unsigned int fd, struct file *file)
+{
+	return file == which;
 }
 
 /*
@@ -398,22 +397,26 @@ static bool has_file(struct files_struct *files, const struct file *file)
 static bool keep_record_locks(struct files_struct *files, struct file *file)
 {
 	struct file_lock_context *locks = READ_ONCE(file_inode(file)->i_flctx);
-	struct file *other;
+	struct file *other, *still;
+	int fd;
 
 	/* A file system that keeps its own books ties them to the open file. */
 	if (!locks || list_empty_careful(&locks->flc_posix) || file->f_op->lock)
 		return false;
-	other = find_same_inode(files, file_inode(file));
+	other = find_from(files, 0, is_of_inode, file_inode(file), &fd);
 	if (!other)
 		return false;
 	spin_lock(&locks->flc_lock);
 	lwc_move_record_locks(locks, files, file, other);
 	spin_unlock(&locks->flc_lock);
 	/* Who shares the table may have closed that one in between, and its locks go with it. */
-	if (has_file(files, other))
-		fput(other);
-	else
+	still = find_from(files, 0, is_file, other, &fd);
+	if (!still) {
 		filp_close(other, files);
+		return true;
+	}
+	fput(still);
+	fput(other);
 	return true;
 }
 
@@ -538,21 +541,7 @@ bool lwc_files_replace(struct files_struct *files, unsigned int fd, struct file 
 struct file *lwc_files_find(struct files_struct *files, lwc_files_filter filter,
 			    const void *context, int *fd)
 {
-	struct file *file, *found = NULL;
-	struct fdtable *fdt;
-	unsigned int number;
-
-	spin_lock(&files->file_lock);
-	fdt = table_of(files);
-	for (number = 3; number < fdt->max_fds && !found; number++) {
-		file = rcu_dereference_raw(fdt->fd[number]);
-		if (file && filter(context, number, file)) {
-			found = get_file(file);
-			*fd = number;
-		}
-	}
-	spin_unlock(&files->file_lock);
-	return found;
+	return find_from(files, 3, filter, context, fd);
 }
 
 void lwc_fs_equalise(struct fs_struct *fs, struct fs_struct *model)
