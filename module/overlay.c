@@ -160,7 +160,7 @@ long lwc_overlay(const struct lwc_descriptor *descriptor, const struct lwc_overl
 		lwc_files_close(left.closing);
 		lwc_mm_put(left.mm, process->leader);
 	} while (err == -EAGAIN && --rounds);
-	lwc_remap_admit(&remap);
+	lwc_remap_end(&remap);
 free_specs:
 	lwc_specs_free(specs);
 	return err == -EAGAIN ? -EBUSY : err;

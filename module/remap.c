@@ -14,7 +14,6 @@
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 
-#include "broken.h"
 #include "kernel/hook.h"
 #include "kernel/symbols.h"
 #include "memory.h"
@@ -47,7 +46,19 @@ static bool try_begin(struct lwc_remap_user *user, struct list_head *own,
 	return alone;
 }
 
-static void end(struct lwc_remap_user *user)
+static int begin(struct lwc_remap_user *user, struct list_head *own,
+		 const struct list_head *other)
+{
+	user->mm = current->mm;
+	return wait_event_killable(users_changed, try_begin(user, own, other)) ? -EINTR : 0;
+}
+
+int lwc_remap_exclude(struct lwc_remap_user *user)
+{
+	return begin(user, &limiting, &remapping);
+}
+
+void lwc_remap_end(struct lwc_remap_user *user)
 {
 	spin_lock(&users_lock);
 	list_del(&user->of_kind);
@@ -55,27 +66,16 @@ static void end(struct lwc_remap_user *user)
 	wake_up_all(&users_changed);
 }
 
-int lwc_remap_exclude(struct lwc_remap_user *user)
-{
-	user->mm = current->mm;
-	return wait_event_killable(users_changed, try_begin(user, &limiting, &remapping)) ?
-	       -EINTR : 0;
-}
-
-void lwc_remap_admit(struct lwc_remap_user *user)
-{
-	end(user);
-}
-
-/* Return: 0, to be followed by end(); or the error. */
+/* Return: 0, to be followed by lwc_remap_end(); or the error. */
 static int begin_remap(struct lwc_remap_user *user)
 {
-	user->mm = current->mm;
-	if (wait_event_killable(users_changed, try_begin(user, &remapping, &limiting)))
-		return -EINTR;
+	int err = begin(user, &remapping, &limiting);
+
+	if (err)
+		return err;
 	if (!lwc_memory_is_limited(current->mm))
 		return 0;
-	end(user);
+	lwc_remap_end(user);
 	lwc_count(refusals);
 	return -EPERM;
 }
@@ -89,7 +89,7 @@ static long guarded_remap(const struct pt_regs *regs)
 	err = begin_remap(&user);
 	if (!err) {
 		err = static_call(original_remap)(regs);
-		end(&user);
+		lwc_remap_end(&user);
 	}
 	lwc_hook_leave();
 	return err;
@@ -105,7 +105,7 @@ static long guarded_remap_ia32(const struct pt_regs *regs)
 	err = begin_remap(&user);
 	if (!err) {
 		err = static_call(original_remap_ia32)(regs);
-		end(&user);
+		lwc_remap_end(&user);
 	}
 	lwc_hook_leave();
 	return err;

@@ -20,14 +20,14 @@ struct lwc_remap_user {
 };
 
 /**
- * lwc_remap_exclude() - nobody remaps the current task's memory until lwc_remap_admit()
+ * lwc_remap_exclude() - nobody remaps the current task's memory until lwc_remap_end()
  * @user: on the stack; not in use
  *
  * With no mmap lock held. Return: 0 or -EINTR (being killed).
  */
 int lwc_remap_exclude(struct lwc_remap_user *user);
 
-void lwc_remap_admit(struct lwc_remap_user *user);
+void lwc_remap_end(struct lwc_remap_user *user);
 
 int lwc_remap_init(void);
 void lwc_remap_exit(void);
