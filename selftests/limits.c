@@ -137,7 +137,7 @@ LWC_TEST(a_thousand_rings)
 LWC_TEST(creators_that_have_ended)
 {
 	const struct lwc_spec shared = { LWC_FILES, LWC_SHARE, 0, 0, UINT64_MAX };
-	int status, mine = -1, r, i;
+	int status, r, i;
 	struct lwc_event ev;
 
 	IN_CHILD(status) {
@@ -146,8 +146,7 @@ LWC_TEST(creators_that_have_ended)
 			if (r)
 				break;
 			if (ev.reason == LWC_EV_CREATED) {
-				mine = ev.created;
-				shm[0] = lwc_switch(ev.created, 0, mine, &ev);
+				lwc_switch(ev.created, 0, ev.created, &ev);
 				_exit(94);
 			}
 			/* The last one goes for good. */

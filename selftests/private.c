@@ -139,16 +139,24 @@ static bool by_fd_link(pid_t tid)
 	return by_link(tid, "fd/555");
 }
 
-static bool by_list(const char *path)
+static bool has_entries(DIR *dir)
 {
 	struct dirent *e;
-	DIR *dir = opendir(path);
 	bool found = false;
+
+	while ((e = readdir(dir)))
+		found |= e->d_name[0] != '.';
+	return found;
+}
+
+static bool by_list(const char *path)
+{
+	DIR *dir = opendir(path);
+	bool found;
 
 	if (!dir)
 		return false;
-	while ((e = readdir(dir)))
-		found |= e->d_name[0] != '.';
+	found = has_entries(dir);
 	closedir(dir);
 	return found;
 }
@@ -164,20 +172,17 @@ static bool by_fd_list(pid_t tid)
 /* By a directory that was opened while the thread was outside. */
 static bool by_old_fd_list(pid_t tid)
 {
-	static int dir = -1;
-	char entries[4096];
-	bool found = false;
-	long n, at;
+	static DIR *dir;
+	char path[64];
 
-	if (dir < 0)
-		dir = open_of(tid, "fd", O_RDONLY | O_DIRECTORY);
-	if (dir < 0 || lseek(dir, 0, SEEK_SET))
-		return false;
-	while ((n = syscall(SYS_getdents64, dir, entries, sizeof(entries))) > 0) {
-		for (at = 0; at < n; at += ((struct dirent64 *)(entries + at))->d_reclen)
-			found |= ((struct dirent64 *)(entries + at))->d_name[0] != '.';
+	if (!dir) {
+		path_of(path, sizeof(path), tid, "fd");
+		dir = opendir(path);
 	}
-	return found;
+	if (!dir)
+		return false;
+	rewinddir(dir);
+	return has_entries(dir);
 }
 
 static bool by_map_files(pid_t tid)
