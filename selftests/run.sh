@@ -3,13 +3,14 @@
 #
 # Runs the selftests; inside the test machine, as root, with the module loaded.
 #
-#	run.sh [--long] [--root] [PROGRAM[.TEST]...]
+#	run.sh [--long] [--root | --once] [PROGRAM[.TEST]...]
 #
 # Each program runs as root and then as an ordinary user of the device's group, with
 # a time limit. After each the kernel's log is searched and what may have leaked is
 # counted. One line a test, and the sum at the end; fails if anything did, if a
-# program crashes, and if it says not what it plans to do. --root leaves the user out. It must never hide what a
-# program prints when a test of it fails.
+# program crashes, and if it says not what it plans to do. --root leaves the user out;
+# --once leaves root what the user had to skip. It must never hide what a program prints
+# when a test of it fails.
 set -u
 cd "$(dirname "$0")" || exit 1
 here=../build/selftests
@@ -18,11 +19,12 @@ here=../build/selftests
 # kernel that checks itself does a twentieth of that in the time.
 debug=
 [ -e /sys/kernel/debug/kmemleak ] && debug=1
-long='' users='root ordinary'
+long='' once='' users='root ordinary'
 while :; do
 	case ${1-} in
 	--long) long=1 ;;
 	--root) users=root ;;
+	--once) users=ordinary once=1 ;;
 	*) break ;;
 	esac
 	shift
@@ -41,6 +43,8 @@ fi
 export LWC_TEST_SCALE
 
 passed=0 failed=0 skipped=0 number=0
+# Of the last program: how many tests were to run, and which of them it skipped.
+chosen=0 left=()
 
 ok() { number=$((number + 1)); passed=$((passed + 1)); echo "ok $number - $1"; }
 not_ok() { number=$((number + 1)); failed=$((failed + 1)); echo "not ok $number - $1"; }
@@ -163,6 +167,7 @@ run() {
 	LWC_TEST_ONLY=${LWC_TEST_ONLY#.}
 	[ -n "$LWC_TEST_ONLY" ] || unset LWC_TEST_ONLY
 	[ "$user" = root ] || { as=("${ordinary[@]}"); what="$name(user)"; }
+	chosen=0 left=()
 	new_messages
 	nap 0.2
 	count_objects
@@ -181,10 +186,11 @@ run() {
 		1..*) planned=${line#1..} ;;
 		"ok "*"# SKIP not chosen"*) seen=$((seen + 1)) ;;
 		"ok "*"# SKIP"*)
-			seen=$((seen + 1))
+			seen=$((seen + 1)) chosen=$((chosen + 1))
+			left+=("${names[seen]:-}")
 			skip "$what.${names[seen]:-$seen}" "${line#*# SKIP }" ;;
-		"ok "*) seen=$((seen + 1)); ok "$what.${line##*global.}" ;;
-		"not ok "*) seen=$((seen + 1)); not_ok "$what.${line##*global.}" ;;
+		"ok "*) seen=$((seen + 1)) chosen=$((chosen + 1)); ok "$what.${line##*global.}" ;;
+		"not ok "*) seen=$((seen + 1)) chosen=$((chosen + 1)); not_ok "$what.${line##*global.}" ;;
 		# What one wants to know of a test that passed, too.
 		"#: "*) echo "#   ${line#"#: "}" ;;
 		"#  RUN "*)
@@ -226,6 +232,18 @@ run() {
 	fi
 }
 
+# One by one, unless it is all of them.
+run_left_as_root() {
+	local test tests=("${left[@]}")
+	if [ "${#tests[@]}" = "$chosen" ]; then
+		run "$1" root
+		return
+	fi
+	for test in "${tests[@]}"; do
+		run "${1%%.*}.$test" root
+	done
+}
+
 names=()
 dir=$(cd "$here" && pwd) || exit 1
 [ -e /dev/lwc ] || { echo "# the module is not loaded"; exit 1; }
@@ -247,6 +265,7 @@ for program in "${programs[@]}"; do
 	for user in $users; do
 		run "$program" "$user"
 	done
+	[ -z "$once" ] || [ ${#left[@]} = 0 ] || run_left_as_root "$program"
 done
 
 # Memory that nothing points to any more. What was there at boot is not ours.
