@@ -157,43 +157,40 @@ static void discard_rounds(long n)
 
 #define ONCE	1000
 
-static void rollback_once(void)
+static void write_once(void (*rounds)(long n))
 {
 	shared->pages = ONCE;
-	rollback_rounds(1);
+	rounds(1);
 	shared->pages = 0;
+}
+
+static void rollback_once(void)
+{
+	write_once(rollback_rounds);
 }
 
 static void rearm_once(void)
 {
-	shared->pages = ONCE;
-	rearm_rounds(1);
-	shared->pages = 0;
+	write_once(rearm_rounds);
 }
+
+/* These take back with the next round, which is to be over when the clock starts. */
 
 static void renew_once(void)
 {
-	shared->pages = ONCE;
-	renew_rounds(1);
-	shared->pages = 0;
-	/* This is what takes them back: it is to be over when the clock starts. */
+	write_once(renew_rounds);
 	renew_rounds(1);
 }
 
 static void fresh_once(void)
 {
-	shared->pages = ONCE;
-	fresh_rounds(1);
-	shared->pages = 0;
-	/* This is what takes them back: it is to be over when the clock starts. */
+	write_once(fresh_rounds);
 	fresh_rounds(1);
 }
 
 static void discard_once(void)
 {
-	shared->pages = ONCE;
-	discard_rounds(1);
-	shared->pages = 0;
+	write_once(discard_rounds);
 }
 
 /* ---- without contexts ---- */
