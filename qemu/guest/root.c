@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/perf_event.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "guest.h"
@@ -88,6 +90,23 @@ void mount_the_rest(void)
 		give_up("/dev/fd");
 }
 
+/*
+ * The first perf event on a thread, and the end of the last, have the kernel rewrite an
+ * instruction of its scheduler. QEMU before 8.1 may translate an instruction that is being
+ * written and keep what it saw, where a second processor comes by at that moment: the
+ * kernel then meets a breakpoint that nobody has set, and dies. So one event is there from
+ * the start, before anything of ours has run, and stays.
+ */
+static void keep_scheduler_unwritten(void)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE, .size = sizeof(attr), .config = PERF_COUNT_SW_DUMMY,
+	};
+
+	if (syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC) < 0)
+		give_up("perf_event_open");
+}
+
 void set_up_system(void)
 {
 	struct rlimit files = { .rlim_cur = 1024, .rlim_max = 1048576 };
@@ -99,4 +118,6 @@ void set_up_system(void)
 	close(fd);
 	sethostname("lwc-guest", 9);
 	setrlimit(RLIMIT_NOFILE, &files);
+	if (get_nprocs() > 1)
+		keep_scheduler_unwritten();
 }
