@@ -119,8 +119,13 @@ count_memory() {
 	while read -r name n rest; do
 		memory[${name%:}]=$n
 	done </proc/meminfo
-	used=$((memory[MemTotal] - memory[MemFree] - memory[Buffers] - memory[Cached] -
-		memory[SReclaimable]))
+	# Free as well is what each processor has at hand: an eighth of all, since 6.7.
+	memory[AtHand]=0
+	while read -r name n rest; do
+		[ "$name" != count: ] || memory[AtHand]=$((memory[AtHand] + 4 * n))
+	done </proc/zoneinfo
+	used=$((memory[MemTotal] - memory[MemFree] - memory[AtHand] - memory[Buffers] -
+		memory[Cached] - memory[SReclaimable]))
 }
 
 contexts=0
