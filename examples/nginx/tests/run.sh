@@ -69,9 +69,10 @@ for test; do
 	if [ -n "${LWC_KEEP_LOG:-}" ]; then
 		cat "$LWC_DIR/error.log" >>"$LWC_KEEP_LOG"
 	fi
-done | awk '
-	/^ok - / { $0 = "ok " ++n substr($0, 3) }
-	/^not ok - / { $0 = "not ok " ++n substr($0, 7); bad++ }
-	{ print; fflush() }
-	END { printf "1..%d\n", n; exit bad != 0 || n == 0 }' || failed=1
+done | perl -ne '
+	BEGIN { $| = 1 }
+	$bad++ if /^not ok - /;
+	s/^(not )?ok\K - /" " . ++$n . " - "/e;
+	print;
+	END { print "1..", $n // 0, "\n"; exit($bad || !$n ? 1 : 0) }' || failed=1
 exit $failed
